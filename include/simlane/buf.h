@@ -1,0 +1,50 @@
+/*
+ * buf - a growing byte buffer, and JSON written into it
+ *
+ * A failed allocation is remembered (buf.failed) and every later append is a
+ * no-op, so that a writer checks once, at the end.
+ *
+ * OWNERSHIP  the buffer owns buf.ptr until buf_free or buf_take.
+ * THREADS    one at a time.
+ */
+#ifndef SIMLANE_BUF_H
+#define SIMLANE_BUF_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "simlane/span.h"
+
+struct buf {
+	char *ptr; /* NULL until the first append */
+	size_t len;
+	size_t cap;
+	bool failed; /* an allocation failed: the content is not to be used */
+};
+
+#define BUF_EMPTY ((struct buf){NULL, 0, 0, false})
+
+void buf_free(struct buf *b);  /* frees and empties; an empty one is fine */
+void buf_clear(struct buf *b); /* length 0, memory kept */
+bool buf_reserve(struct buf *b, size_t more);
+
+void buf_add(struct buf *b, const void *bytes, size_t len);
+void buf_span(struct buf *b, struct span s);
+void buf_text(struct buf *b, const char *text);
+void buf_char(struct buf *b, char c);
+void buf_int(struct buf *b, int64_t value);
+void buf_uint(struct buf *b, uint64_t value);
+void buf_printf(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* A JSON string with its quotes (RFC 8259 section 7). The input is UTF-8;
+ * control characters, DEL, '"' and '\' are escaped, and so are U+2028/2029;
+ * a byte that is not valid UTF-8 becomes U+FFFD. */
+void buf_json_string(struct buf *b, struct span s);
+
+/* Hands over the memory, NUL-terminated (the NUL is not counted), and empties
+ * the buffer. NULL when an allocation had failed. The caller frees it. */
+char *buf_take(struct buf *b, size_t *len);
+
+#endif

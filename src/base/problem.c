@@ -1,0 +1,32 @@
+/* problem.c - the table of problems */
+#include "simlane/problem.h"
+
+const struct problem_row problem_rows[PROBLEMS] = {
+        [PROBLEM_NONE] = {"none", 200, "No problem", 0},
+        [PROBLEM_BAD_REQUEST] = {"bad-request", 400, "Bad request", 0},
+        [PROBLEM_INVALID_JSON] = {"invalid-json", 400, "The body is not acceptable JSON", 0},
+        [PROBLEM_MISSING_TOKEN] = {"missing-token", 401, "A capability token is needed", 0},
+        [PROBLEM_INVALID_TOKEN] = {"invalid-token", 401, "The capability token is not valid", 0},
+        [PROBLEM_STEP_UP_REQUIRED] = {"step-up-required", 401, "Step-up authentication is needed", 0},
+        [PROBLEM_INSUFFICIENT_SCOPE] = {"insufficient-scope", 403, "The capability token lacks a scope", 0},
+        [PROBLEM_POLICY_VIOLATION] = {"policy-violation", 403, "Refused by policy", 0},
+        [PROBLEM_NOT_FOUND] = {"not-found", 404, "Not found", 0},
+        [PROBLEM_METHOD_NOT_ALLOWED] = {"method-not-allowed", 405, "Method not allowed", 0},
+        [PROBLEM_JOB_CANCELLED] = {"job-cancelled", 409, "The job was cancelled", 0},
+        [PROBLEM_JOB_FAILED] = {"job-failed", 409, "The job failed", 0},
+        [PROBLEM_TRACE_TAKEN] = {"trace-taken", 409, "The trace belongs to somebody else", 0},
+        [PROBLEM_IDEMPOTENCY_IN_FLIGHT] = {"idempotency-in-flight", 409, "The same key is being used right now", 1},
+        [PROBLEM_BODY_TOO_LARGE] = {"body-too-large", 413, "The body is too large", 0},
+        [PROBLEM_UNSUPPORTED_MEDIA_TYPE] = {"unsupported-media-type", 415, "The body must be application/json", 0},
+        [PROBLEM_INVALID_REQUEST] = {"invalid-request", 422, "The request is not of the right shape", 0},
+        [PROBLEM_INVALID_SEED] = {"invalid-seed", 422, "The seed is not of the right shape", 0},
+        [PROBLEM_IDEMPOTENCY_MISMATCH] = {"idempotency-mismatch", 422, "The key was used with another body", 0},
+        [PROBLEM_HEADERS_TOO_LARGE] = {"headers-too-large", 431, "The headers are too large", 0},
+        [PROBLEM_RATE_LIMITED] = {"rate-limited", 429, "Too many requests", 1},
+        [PROBLEM_INTERNAL] = {"internal", 500, "Internal error", 0},
+        [PROBLEM_STORE_UNAVAILABLE] = {"store-unavailable", 503, "The job store is unavailable", 1},
+        [PROBLEM_STORE_FULL] = {"store-full", 503, "The job store is full", 5},
+        [PROBLEM_INBOX_UNAVAILABLE] = {"inbox-unavailable", 503, "The dream inbox is unavailable", 1},
+        [PROBLEM_SHUTTING_DOWN] = {"shutting-down", 503, "The daemon is shutting down", 1},
+        [PROBLEM_INBOX_FULL] = {"inbox-full", 507, "The dream inbox is full", 0},
+};
