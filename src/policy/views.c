@@ -1,0 +1,193 @@
+/*
+ * views - a text read in its several ways; views_words.c has the closing up
+ */
+#include "views.h"
+
+#include "views_words.h"
+
+#define ACCENTED_WORD 4 /* letters from which on a word's accents are dropped */
+
+struct memo *memo_of(struct views *v, int32_t c)
+{
+	struct memo *m = &v->memo[(uint32_t)c % MEMO_ENTRIES];
+
+	if (m->code != c) {
+		m->code = c;
+		m->kind = (uint16_t)glyph_kind(c);
+		m->known = 0;
+	}
+	return m;
+}
+
+/* Appends the reading of a character that is neither white space nor ignorable. */
+static void read_glyph(struct views *v, struct memo *m, enum reading reading)
+{
+	size_t before = v->read.len, count;
+
+	if (m->known >> reading & 1) {
+		for (size_t i = 0; i < m->count[reading]; i++)
+			codes_add(&v->read, m->out[reading][i]);
+		return;
+	}
+	if (reading != READ_FOLDED)
+		glyph_skeleton(&v->read, reading, m->code);
+	else
+		glyph_fold(&v->read, m->code);
+	/* Where characters join each other, the whole text is composed later. */
+	if (reading == READ_FOLDED && !(v->kinds & GLYPH_COMPOSES))
+		glyph_compose(&v->read, before);
+	count = v->read.len - before;
+	if (count > MEMO_CODES || v->read.failed || (reading == READ_FOLDED && (v->kinds & GLYPH_COMPOSES)))
+		return;
+	for (size_t i = 0; i < count; i++)
+		m->out[reading][i] = v->read.at[before + i];
+	m->count[reading] = (uint8_t)count;
+	m->known |= (uint8_t)(1u << reading);
+}
+
+static bool is_filler_space(unsigned kind, enum filler filler)
+{
+	return (filler != FILL_DROP && (kind & GLYPH_WIDE_FILLER)) ||
+	       (filler == FILL_ALL_SPACE && (kind & GLYPH_ZERO_SPACE));
+}
+
+static void read_code(struct views *v, enum reading reading, enum filler filler, int32_t c)
+{
+	struct memo *m;
+
+	if (c < 0x80) {
+		if (c > ' ' && c < 0x7f)
+			codes_add(&v->read, c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
+		else if (c == ' ' || (c >= '\t' && c <= '\r'))
+			codes_add(&v->read, ' ');
+		return;
+	}
+	m = memo_of(v, c);
+	if ((m->kind & GLYPH_SPACE) || is_filler_space(m->kind, filler))
+		codes_add(&v->read, ' ');
+	else if (!(m->kind & GLYPH_IGNORABLE))
+		read_glyph(v, m, reading);
+}
+
+/* Tag characters as ASCII; whatever stands between them counts as a space. */
+static void read_hidden(struct views *v)
+{
+	for (size_t i = 0; i < v->raw.len; i++) {
+		int32_t c = v->raw.at[i];
+		bool tag = c >= GLYPH_TAG_FIRST && c <= GLYPH_TAG_LAST;
+		int32_t shown = tag ? c - GLYPH_TAG_FIRST + ' ' : ' ';
+		if (shown >= 'A' && shown <= 'Z')
+			shown += 'a' - 'A';
+		if (tag || (v->read.len > 0 && v->read.at[v->read.len - 1] != ' '))
+			codes_add(&v->read, shown);
+	}
+}
+
+/* Accents of vowels were kept aside: drops them in words long enough. */
+static void settle_accents(struct views *v)
+{
+	struct codes *read = &v->read;
+	size_t word = 0;
+
+	for (size_t i = 0; i <= read->len; i++) {
+		if (i < read->len && (read->at[i] >= GLYPH_ACCENTED || (kind_of(v, read->at[i]) & GLYPH_WORD)))
+			continue;
+		for (size_t k = word; k < i; k++) {
+			int32_t c = read->at[k] & ~GLYPH_ACCENTED;
+			if (read->at[k] >= GLYPH_ACCENTED)
+				read->at[k] = i - word >= ACCENTED_WORD ? glyph_plain(c) : c;
+		}
+		word = i + 1;
+	}
+}
+
+bool views_begin(struct views *v, struct span text)
+{
+	v->raw.len = 0;
+	v->ascii = true;
+	v->kinds = 0;
+	codes_decode(&v->raw, text);
+	if (v->raw.failed)
+		return false;
+	for (size_t i = 0; i < v->raw.len; i++) {
+		if (v->raw.at[i] < 0x80)
+			continue;
+		v->ascii = false;
+		v->kinds |= memo_of(v, v->raw.at[i])->kind;
+	}
+	return true;
+}
+
+bool views_wanted(const struct views *v, enum reading reading, enum filler filler)
+{
+	if (v->ascii)
+		return reading == READ_FOLDED && filler == FILL_DROP;
+	if (reading == READ_HIDDEN)
+		return (v->kinds & GLYPH_TAG) && filler == FILL_DROP;
+	if ((reading == READ_SKELETON_L || reading == READ_SKELETON_I) && !(v->kinds & GLYPH_L_OR_I))
+		return false;
+	if (filler == FILL_WIDE_SPACE)
+		return v->kinds & GLYPH_WIDE_FILLER;
+	return filler == FILL_DROP || (v->kinds & GLYPH_ZERO_SPACE);
+}
+
+static bool has_accented(const struct codes *read)
+{
+	int32_t any = 0;
+
+	for (size_t i = 0; i < read->len; i++)
+		any |= read->at[i];
+	return any & GLYPH_ACCENTED;
+}
+
+bool views_read(struct views *v, enum reading reading, enum filler filler, struct span *out)
+{
+	v->read.len = 0;
+	if (v->read.cap < v->raw.len)
+		codes_grow(&v->read, v->raw.len);
+	if (reading == READ_HIDDEN)
+		read_hidden(v);
+	else
+		for (size_t i = 0; i < v->raw.len; i++)
+			read_code(v, reading, filler, v->raw.at[i]);
+	if (v->read.failed)
+		return false;
+	if (reading == READ_FOLDED && (v->kinds & GLYPH_COMPOSES))
+		glyph_compose(&v->read, 0);
+	else if (has_accented(&v->read))
+		settle_accents(v);
+	return words_collapse(v, &v->texts[reading], out);
+}
+
+void views_free(struct views *v)
+{
+	codes_free(&v->raw);
+	codes_free(&v->read);
+	codes_free(&v->runs);
+	for (size_t i = 0; i < READINGS; i++)
+		buf_free(&v->texts[i]);
+	buf_free(&v->closed);
+}
+
+bool views_failed(const struct views *v)
+{
+	bool failed = v->raw.failed || v->read.failed || v->runs.failed || v->closed.failed;
+
+	for (size_t i = 0; i < READINGS; i++)
+		failed |= v->texts[i].failed;
+	return failed;
+}
+
+const char *reading_name(enum reading reading)
+{
+	static const char *const names[READINGS] = {
+	        [READ_FOLDED] = "folded",
+	        [READ_SKELETON_BEFORE] = "skeleton before folding",
+	        [READ_SKELETON_AFTER] = "skeleton after folding",
+	        [READ_SKELETON_L] = "skeleton, look-alikes of l and i as l",
+	        [READ_SKELETON_I] = "skeleton, look-alikes of l and i as i",
+	        [READ_HIDDEN] = "hidden tag characters",
+	};
+
+	return names[reading];
+}
