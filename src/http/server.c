@@ -1,0 +1,152 @@
+/* server.c - the thread pools of libmicrohttpd: started, drained, stopped */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+#define CONNECTION_MEMORY 16384
+#define QUIET_US          150000 /* so long no new request: nobody was about to send one */
+
+static void mhd_log(void *cls, const char *format, va_list args)
+{
+	struct http *h = cls;
+	char line[256];
+	int n = vsnprintf(line, sizeof(line), format, args);
+	if (n > 0 && line[strnlen(line, sizeof(line)) - 1] == '\n')
+		line[strnlen(line, sizeof(line)) - 1] = '\0';
+	LOG(h->options.log, LOG_DEBUG, "microhttpd", LOG_STR("message", line));
+}
+
+/* Paths are compared as they were sent: one spelling, one resource. */
+static size_t keep_escapes(void *cls, struct MHD_Connection *connection, char *text)
+{
+	(void)cls;
+	(void)connection;
+	return strlen(text);
+}
+
+static int listener_start(struct listener *l, unsigned threads, struct fault *fault)
+{
+	struct http *h = l->http;
+	struct MHD_OptionItem pool[] = {
+	        {threads > 1 ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END, (intptr_t)threads, NULL},
+	        {MHD_OPTION_END, 0, NULL},
+	};
+	unsigned timeout_s = (unsigned)((h->options.request_timeout_ms + 999) / 1000);
+	unsigned connections = h->options.max_connections < threads ? threads : h->options.max_connections;
+	l->daemon = MHD_start_daemon(
+	        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
+	        request_handle, l, MHD_OPTION_EXTERNAL_LOGGER, mhd_log, h, MHD_OPTION_LISTEN_SOCKET, l->fd,
+	        MHD_OPTION_CONNECTION_LIMIT, connections, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
+	        MHD_OPTION_CONNECTION_TIMEOUT, timeout_s, MHD_OPTION_NOTIFY_COMPLETED, request_completed, NULL,
+	        MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_ARRAY, pool, MHD_OPTION_END);
+	if (!l->daemon)
+		return fault_set(fault, "%s: libmicrohttpd could not start", l->address);
+	return 0;
+}
+
+static int start_listener(struct http *h, struct listener *l, const char *where, unsigned threads, struct fault *fault)
+{
+	l->http = h;
+	if (listener_open(l, where, fault) != 0)
+		return -1;
+	return listener_start(l, threads, fault);
+}
+
+struct http *http_start(const struct http_options *options, struct fault *fault)
+{
+	struct http *h = calloc(1, sizeof(*h));
+	if (!h) {
+		fault_set(fault, "out of memory");
+		return NULL;
+	}
+	h->options = *options;
+	h->main.fd = h->admin.fd = -1;
+	h->admin.admin = true;
+	h->started_ms = clock_wall_ms(options->clock);
+	if (pthread_mutex_init(&h->suspended_lock, NULL) != 0 || pthread_mutex_init(&h->pool_lock, NULL) != 0) {
+		fault_set(fault, "out of memory");
+		free(h);
+		return NULL;
+	}
+	if ((options->admin_listen && start_listener(h, &h->admin, options->admin_listen, 1, fault) != 0) ||
+	    start_listener(h, &h->main, options->listen, options->threads, fault) != 0) {
+		http_drain(h, 0);
+		http_free(h);
+		return NULL;
+	}
+	return h;
+}
+
+const char *http_address(const struct http *h, bool admin)
+{
+	const struct listener *l = admin ? &h->admin : &h->main;
+	return l->daemon ? l->address : NULL;
+}
+
+static unsigned connections_of(const struct listener *l)
+{
+	const union MHD_DaemonInfo *info =
+	        l->daemon ? MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS) : NULL;
+	return info ? info->num_connections : 0;
+}
+
+/* Stops listening; who is connected stays so. */
+static void quiesce(struct listener *l)
+{
+	if (!l->daemon)
+		return;
+	MHD_socket fd = MHD_quiesce_daemon(l->daemon);
+	if (fd != MHD_INVALID_SOCKET)
+		l->fd = fd;
+	listener_close(l);
+}
+
+static void stop(struct listener *l)
+{
+	if (l->daemon)
+		MHD_stop_daemon(l->daemon);
+	l->daemon = NULL;
+	listener_close(l);
+}
+
+/* Waits until every request is answered and no new one has come for a
+ * moment, nobody is connected, or the time is up. */
+static void wait_idle(struct http *h, int64_t drain_ms)
+{
+	int64_t end_us = clock_mono_us(h->options.clock) + drain_ms * 1000;
+	for (;;) {
+		int64_t now_us = clock_mono_us(h->options.clock);
+		bool quiet = now_us - atomic_load(&h->last_start_us) > QUIET_US;
+		if (now_us >= end_us || connections_of(&h->main) == 0 || (atomic_load(&h->in_flight) == 0 && quiet))
+			return;
+		usleep(5000);
+	}
+}
+
+void http_drain(struct http *h, int64_t drain_ms)
+{
+	atomic_store(&h->draining, true);
+	atomic_store(&h->last_start_us, clock_mono_us(h->options.clock));
+	quiesce(&h->main);
+	wait_idle(h, drain_ms);
+	service_stop(h->options.service);
+	if (atomic_load(&h->in_flight) > 0) {
+		wait_idle(h, 200); /* what only waited has now been told so */
+		request_resume_all(h);
+		wait_idle(h, 200);
+	}
+	stop(&h->main);
+	stop(&h->admin);
+}
+
+void http_free(struct http *h)
+{
+	if (!h)
+		return;
+	request_pool_free(h);
+	pthread_mutex_destroy(&h->suspended_lock);
+	pthread_mutex_destroy(&h->pool_lock);
+	free(h);
+}
