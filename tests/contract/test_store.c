@@ -1,0 +1,24 @@
+/*
+ * test_store - one suite that takes the store's interface, run on every backend
+ */
+#include "harness.h"
+
+int main(void)
+{
+	Suite *s = suite_create("store");
+	SRunner *runner;
+	int failed;
+
+	suite_add_tcase(s, case_states());
+	suite_add_tcase(s, case_content());
+	suite_add_tcase(s, case_life());
+	suite_add_tcase(s, case_limits());
+	suite_add_tcase(s, case_races());
+	suite_add_tcase(s, case_watches());
+	suite_add_tcase(s, case_failing());
+	runner = srunner_create(s);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? 1 : 0;
+}

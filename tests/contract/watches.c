@@ -1,0 +1,338 @@
+/*
+ * watches - whoever waits for a change is woken by it, once, and never misses it
+ */
+#include <errno.h>
+#include <time.h>
+
+#include "harness.h"
+
+struct bell {
+	struct store_watch watch; /* the first member */
+	pthread_mutex_t lock;
+	pthread_cond_t rang;
+	unsigned rings;
+};
+
+static void ring(struct store_watch *w)
+{
+	struct bell *b = (struct bell *)w;
+
+	pthread_mutex_lock(&b->lock);
+	b->rings++;
+	pthread_cond_signal(&b->rang);
+	pthread_mutex_unlock(&b->lock);
+}
+
+static void bell_init(struct bell *b, const char *job_id, uint64_t seen)
+{
+	memset(b, 0, sizeof(*b));
+	ck_assert_int_eq(pthread_mutex_init(&b->lock, NULL), 0);
+	ck_assert_int_eq(pthread_cond_init(&b->rang, NULL), 0);
+	b->watch.wake = ring;
+	b->watch.seen_revision = seen;
+	strcpy(b->watch.job_id, job_id);
+}
+
+/* Engines may tell of a change a little later: waits, two seconds at most. */
+static unsigned bell_rings(struct bell *b, unsigned wanted)
+{
+	struct timespec until;
+	unsigned rings;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += 2;
+	pthread_mutex_lock(&b->lock);
+	while (b->rings < wanted && pthread_cond_timedwait(&b->rang, &b->lock, &until) != ETIMEDOUT)
+		continue;
+	rings = b->rings;
+	pthread_mutex_unlock(&b->lock);
+	return rings;
+}
+
+static uint64_t revision_of(struct rig *r, const char *job_id)
+{
+	struct answer a;
+
+	ask_read(r, "default", job_id, &a);
+	answer_free(&a);
+	return a.has_job ? a.job.revision : 0;
+}
+
+static void setup(struct rig *r, int subject, struct draft *d)
+{
+	rig_open(r, subject, 1000, 0);
+	draft_make(r, d);
+	ck_status(try_create(r, d), STORE_OK);
+}
+
+/* Each change wakes, exactly once, whoever has seen the state before it. */
+START_TEST(every_change_wakes_once)
+{
+	uint64_t claim = 0, seen;
+	struct bell b;
+	struct draft d;
+	struct rig r;
+
+	setup(&r, _i, &d);
+	for (int change = 0; change < 4; change++) {
+		seen = revision_of(&r, d.job_id);
+		bell_init(&b, d.job_id, seen);
+		ck_assert(store_watch(r.store, &b.watch));
+		ck_status(try_read(&r, d.job_id), STORE_OK);
+		ck_status(try_finish(&r, d.job_id, claim + 77), STORE_LOST);
+		ck_assert_uint_eq(b.rings, 0);
+		switch (change) {
+		case 0:
+		case 2:
+			ck_status(try_begin(&r, d.job_id, &claim), STORE_OK);
+			break;
+		case 1:
+			ck_status(try_release(&r, d.job_id, claim), STORE_OK);
+			break;
+		default:
+			ck_status(try_finish(&r, d.job_id, claim), STORE_OK);
+			break;
+		}
+		ck_assert_uint_eq(bell_rings(&b, 1), 1);
+		ck_assert(!store_unwatch(r.store, &b.watch));
+
+		/* too late for a watch of what has passed */
+		b.watch.seen_revision = seen;
+		ck_assert(!store_watch(r.store, &b.watch));
+		ck_assert(!store_unwatch(r.store, &b.watch));
+	}
+	ck_assert_uint_eq(b.rings, 1);
+	rig_close(&r);
+}
+END_TEST
+
+START_TEST(cancel_and_fail_wake_too)
+{
+	struct bell b;
+	struct draft d;
+	struct rig r;
+
+	setup(&r, _i, &d);
+	bell_init(&b, d.job_id, revision_of(&r, d.job_id));
+	ck_assert(store_watch(r.store, &b.watch));
+	ck_status(try_cancel(&r, d.job_id), STORE_OK);
+	ck_assert_uint_eq(bell_rings(&b, 1), 1);
+	draft_make(&r, &d);
+	ck_status(try_create(&r, &d), STORE_OK);
+	bell_init(&b, d.job_id, revision_of(&r, d.job_id));
+	ck_assert(store_watch(r.store, &b.watch));
+	ck_status(try_fail(&r, d.job_id, 0), STORE_OK);
+	ck_assert_uint_eq(bell_rings(&b, 1), 1);
+	rig_close(&r);
+}
+END_TEST
+
+START_TEST(a_watch_taken_out_is_not_woken)
+{
+	struct bell b[5];
+	struct draft d;
+	struct rig r;
+
+	setup(&r, _i, &d);
+	for (int i = 0; i < 5; i++) {
+		bell_init(&b[i], d.job_id, 1);
+		b[i].watch.seen_revision = revision_of(&r, d.job_id);
+		ck_assert(store_watch(r.store, &b[i].watch));
+	}
+	/* from the middle, the head and the tail */
+	ck_assert(store_unwatch(r.store, &b[2].watch));
+	ck_assert(store_unwatch(r.store, &b[4].watch));
+	ck_assert(store_unwatch(r.store, &b[0].watch));
+	ck_assert(!store_unwatch(r.store, &b[2].watch));
+	ck_status(try_cancel(&r, d.job_id), STORE_OK);
+	for (int i = 1; i < 5; i += 2)
+		ck_assert_uint_eq(bell_rings(&b[i], 1), 1);
+	for (int i = 0; i < 5; i += 2)
+		ck_assert_uint_eq(b[i].rings, 0);
+	rig_close(&r);
+}
+END_TEST
+
+START_TEST(a_watch_of_another_job_is_left_alone)
+{
+	enum { OTHERS = 500 };
+	static struct bell others[OTHERS];
+	struct bell b;
+	struct draft d, o;
+	struct rig r;
+
+	setup(&r, _i, &d);
+	bell_init(&b, d.job_id, revision_of(&r, d.job_id));
+	for (int i = 0; i < OTHERS; i++) {
+		draft_make(&r, &o);
+		ck_status(try_create(&r, &o), STORE_OK);
+		bell_init(&others[i], o.job_id, revision_of(&r, o.job_id));
+		ck_assert(store_watch(r.store, &others[i].watch));
+	}
+	ck_assert(store_watch(r.store, &b.watch));
+	ck_status(try_cancel(&r, d.job_id), STORE_OK);
+	ck_assert_uint_eq(bell_rings(&b, 1), 1);
+	for (int i = 0; i < OTHERS; i++) {
+		ck_assert_uint_eq(others[i].rings, 0);
+		ck_assert(store_unwatch(r.store, &others[i].watch));
+	}
+	rig_close(&r);
+}
+END_TEST
+
+START_TEST(the_end_of_a_job_wakes)
+{
+	struct bell b;
+	struct draft d;
+	struct rig r;
+
+	rig_open(&r, _i, 1000, 0);
+	draft_make(&r, &d);
+	d.c.ttl_ms = 1000;
+	ck_status(try_create(&r, &d), STORE_OK);
+	bell_init(&b, d.job_id, revision_of(&r, d.job_id));
+	ck_assert(store_watch(r.store, &b.watch));
+	pass_ms(&r, 1000);
+	store_sweep(r.store);
+	ck_assert_uint_eq(bell_rings(&b, 1), 1);
+	ck_assert(!store_watch(r.store, &b.watch));
+	rig_close(&r);
+}
+END_TEST
+
+START_TEST(a_watch_of_no_job_is_refused)
+{
+	struct bell b;
+	struct draft d;
+	struct rig r;
+
+	setup(&r, _i, &d);
+	bell_init(&b, "JOB-0000000000ff", 1);
+	ck_assert(!store_watch(r.store, &b.watch));
+	bell_init(&b, "", 1);
+	ck_assert(!store_watch(r.store, &b.watch));
+	memset(b.watch.job_id, 'x', sizeof(b.watch.job_id));
+	ck_assert(!store_watch(r.store, &b.watch));
+	ck_assert(!store_unwatch(r.store, &b.watch));
+	rig_close(&r);
+}
+END_TEST
+
+START_TEST(closing_wakes_everybody)
+{
+	enum { WATCHES = 200 };
+	static struct bell b[WATCHES];
+	struct draft d;
+	struct rig r;
+
+	rig_open(&r, _i, 1000, 0);
+	for (int i = 0; i < WATCHES; i++) {
+		draft_make(&r, &d);
+		ck_status(try_create(&r, &d), STORE_OK);
+		bell_init(&b[i], d.job_id, revision_of(&r, d.job_id));
+		ck_assert(store_watch(r.store, &b[i].watch));
+	}
+	rig_close(&r);
+	for (int i = 0; i < WATCHES; i++)
+		ck_assert_uint_eq(bell_rings(&b[i], 1), 1);
+}
+END_TEST
+
+/* Workers change a few jobs as fast as they can; watchers follow each from
+ * revision to revision. A wake-up that is lost leaves a watcher waiting for a
+ * job that has come to its end. */
+#define STRESS_JOBS    4u
+#define STRESS_THREADS 8u
+#define STRESS_CHANGES 2000u
+
+struct stress {
+	struct rig *r;
+	struct draft drafts[STRESS_JOBS];
+	atomic_uint woken, refused, taken_out;
+};
+
+static void work(struct stress *s, unsigned job)
+{
+	const char *job_id = s->drafts[job].job_id;
+	uint64_t claim;
+
+	for (unsigned i = 0; i < STRESS_CHANGES; i++) {
+		ck_status(try_begin(s->r, job_id, &claim), STORE_OK);
+		ck_status(try_release(s->r, job_id, claim), STORE_OK);
+	}
+	ck_status(try_begin(s->r, job_id, &claim), STORE_OK);
+	ck_status(try_finish(s->r, job_id, claim), STORE_OK);
+}
+
+static void follow(struct stress *s, unsigned job, bool restless)
+{
+	const char *job_id = s->drafts[job].job_id;
+	struct answer a;
+	bool complete = false;
+
+	for (unsigned i = 0; !complete; i++) {
+		struct bell b;
+
+		ask_read(s->r, "default", job_id, &a);
+		answer_free(&a);
+		complete = a.job.state == JOB_COMPLETE;
+		if (complete)
+			break;
+		bell_init(&b, job_id, a.job.revision);
+		if (!store_watch(s->r->store, &b.watch)) {
+			atomic_fetch_add(&s->refused, 1);
+		} else if (restless && i % 2 && store_unwatch(s->r->store, &b.watch)) {
+			atomic_fetch_add(&s->taken_out, 1);
+		} else {
+			ck_assert_msg(bell_rings(&b, 1) == 1, "a wake-up was lost");
+			atomic_fetch_add(&s->woken, 1);
+		}
+		/* ring may still hold the lock */
+		pthread_mutex_lock(&b.lock);
+		pthread_mutex_unlock(&b.lock);
+		pthread_cond_destroy(&b.rang);
+		pthread_mutex_destroy(&b.lock);
+	}
+}
+
+static void stress_thread(void *ctx, unsigned index)
+{
+	if (index < STRESS_JOBS)
+		work(ctx, index);
+	else
+		follow(ctx, index % STRESS_JOBS, index % 2);
+}
+
+START_TEST(no_wake_up_is_lost_under_stress)
+{
+	struct stress s = {.r = NULL};
+	struct rig r;
+
+	rig_open(&r, _i, 1000, 0);
+	s.r = &r;
+	for (unsigned i = 0; i < STRESS_JOBS; i++) {
+		draft_make(&r, &s.drafts[i]);
+		ck_status(try_create(&r, &s.drafts[i]), STORE_OK);
+	}
+	run_threads(STRESS_JOBS + STRESS_THREADS, stress_thread, &s);
+	ck_assert_uint_gt(atomic_load(&s.woken), 0);
+	rig_close(&r);
+}
+END_TEST
+
+TCase *case_watches(void)
+{
+	TCase *t = tcase_create("watches");
+	int n = subject_count();
+
+	tcase_set_timeout(t, 300);
+	tcase_add_loop_test(t, every_change_wakes_once, 0, n);
+	tcase_add_loop_test(t, cancel_and_fail_wake_too, 0, n);
+	tcase_add_loop_test(t, a_watch_taken_out_is_not_woken, 0, n);
+	tcase_add_loop_test(t, a_watch_of_another_job_is_left_alone, 0, n);
+	tcase_add_loop_test(t, the_end_of_a_job_wakes, 0, n);
+	tcase_add_loop_test(t, a_watch_of_no_job_is_refused, 0, n);
+	tcase_add_loop_test(t, closing_wakes_everybody, 0, n);
+	tcase_add_loop_test(t, no_wake_up_is_lost_under_stress, 0, n);
+	return t;
+}
