@@ -208,8 +208,11 @@ static size_t make_targets(struct inbox *i, struct batch_item **items, size_t n)
 	return targets;
 }
 
+/* The disk is started on all the data at once, which costs it a fraction of
+ * what one file after the other does; then all are synced. */
 static void sync_files(struct inbox *i, size_t targets)
 {
+	const struct inbox_sys *sys = i->dir.sys;
 	size_t n = 0;
 
 	for (size_t k = 0; k < targets; k++) {
@@ -218,6 +221,9 @@ static void sync_files(struct inbox *i, size_t targets)
 		i->syncing[n] = &i->targets[k];
 		i->fds[n++] = i->targets[k].file.fd;
 	}
+	/* a hint: whatever comes of it, fsync tells */
+	for (size_t k = 0; n > 1 && k < n; k++)
+		sys->write_back(sys, i->fds[k]);
 	syncer_run(i->syncer, i->fds, i->errors, n);
 	for (size_t k = 0; k < n; k++)
 		if (i->errors[k])

@@ -92,10 +92,7 @@ int file_write(struct inbox_file *f, struct inbox_dir *d, struct span text)
 	f->temp_there = true;
 	if (sys->fchmod(sys, f->fd, FILE_MODE) != 0) /* whatever the umask */
 		return errno;
-	int error = write_all(sys, f->fd, text);
-	if (error == 0 && sys->write_back(sys, f->fd) != 0 && errno != ENOSYS && errno != EINVAL && errno != ESPIPE)
-		error = errno;
-	return error;
+	return write_all(sys, f->fd, text);
 }
 
 /* ---- publishing ---- */
