@@ -136,6 +136,7 @@ static int open_http(struct lane *l, struct fault *fault)
  * the inbox is finished, which completes its calls; then all is let go. */
 static void close_lane(struct lane *l)
 {
+	service_stop_probes(l->service);
 	inbox_close(l->inbox);
 	store_close(l->store);
 	timer_stop(l->timer);
@@ -170,6 +171,7 @@ static int run(const sigset_t *signals)
 {
 	struct lane l = {.log = NULL};
 	struct fault fault = {""};
+	struct service_figures figures;
 	int64_t begun_us = clock_mono_us(&clock_system);
 	if (config_load(&l.config, environ, &fault) != 0) {
 		fprintf(stderr, "simlaned: %s\n", fault.text);
@@ -181,10 +183,11 @@ static int run(const sigset_t *signals)
 		close_lane(&l);
 		return settled ? 1 : 2;
 	}
+	service_figures(l.service, &figures);
 	LOG(l.log, LOG_INFO, "ready", LOG_STR("listen", http_address(l.http, false)),
 	    LOG_STR("admin", http_address(l.http, true)), LOG_STR("version", PACKAGE_VERSION),
-	    LOG_STR("store", l.config.job_store), LOG_STR("inbox", l.config.inbox_dir),
-	    LOG_INT("startup_us", clock_mono_us(&clock_system) - begun_us));
+	    LOG_STR("policy", figures.policy_version), LOG_STR("store", l.config.job_store),
+	    LOG_STR("inbox", l.config.inbox_dir), LOG_INT("startup_us", clock_mono_us(&clock_system) - begun_us));
 	serve(&l, signals);
 	http_drain(l.http, l.config.drain_ms);
 	LOG(l.log, LOG_INFO, "stopped", LOG_INT("queue_depth", service_depth(l.service)));

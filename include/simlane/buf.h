@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "simlane/span.h"
 
@@ -26,14 +27,39 @@ struct buf {
 
 #define BUF_EMPTY ((struct buf){NULL, 0, 0, false})
 
-void buf_free(struct buf *b);  /* frees and empties; an empty one is fine */
-void buf_clear(struct buf *b); /* length 0, memory kept */
-bool buf_reserve(struct buf *b, size_t more);
+void buf_free(struct buf *b);              /* frees and empties; an empty one is fine */
+void buf_clear(struct buf *b);             /* length 0, memory kept */
+bool buf_grow(struct buf *b, size_t more); /* buf_reserve's slow way */
 
-void buf_add(struct buf *b, const void *bytes, size_t len);
-void buf_span(struct buf *b, struct span s);
-void buf_text(struct buf *b, const char *text);
-void buf_char(struct buf *b, char c);
+static inline bool buf_reserve(struct buf *b, size_t more)
+{
+	return !b->failed && (more <= b->cap - b->len || buf_grow(b, more));
+}
+
+static inline void buf_add(struct buf *b, const void *bytes, size_t len)
+{
+	if (len == 0 || !buf_reserve(b, len))
+		return;
+	memcpy(b->ptr + b->len, bytes, len);
+	b->len += len;
+}
+
+static inline void buf_span(struct buf *b, struct span s)
+{
+	buf_add(b, s.ptr, s.len);
+}
+
+static inline void buf_text(struct buf *b, const char *text)
+{
+	buf_add(b, text, strlen(text));
+}
+
+static inline void buf_char(struct buf *b, char c)
+{
+	if (buf_reserve(b, 1))
+		b->ptr[b->len++] = c;
+}
+
 void buf_int(struct buf *b, int64_t value);
 void buf_uint(struct buf *b, uint64_t value);
 void buf_printf(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));

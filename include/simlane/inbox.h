@@ -9,15 +9,16 @@
  * the expiry of the claims itself, at the moment it writes, and asks the
  * authorize hook (revocation) then too.
  *
- * Locks between processes are a fixed set of hashed slots (.lock.NN, open file
- * description locks), taken in order with a deadline; a trace that cannot be
- * locked is put off to the next batch.
+ * Locks between processes are bytes of a fixed set of files (.lock.NN, open file
+ * description locks), found by a hash of the trace and never waited for: a
+ * trace that cannot be locked is put off to a later batch, and given up after
+ * three seconds.
  *
  * A write that fails leaves what was there: when the directory cannot be
  * synced after publishing, the earlier document (or none) is put back.
  *
- * COMPLETION  done(arg, result) exactly once, from the batcher's thread or
- *             before inbox_write returns. The request's pointers must stay
+ * COMPLETION  done(arg, result) exactly once, from the batcher's thread, a
+ *             timer's, or before inbox_write returns. The request's pointers must stay
  *             valid until then.
  * THREADS     any.
  */
@@ -69,7 +70,8 @@ struct inbox_options {
 	bool redact;
 	const struct clock *clock;
 	struct log *log;
-	/* Asked at the moment of writing, NULL for none: false means revoked. */
+	/* Asked at the moment of writing, on the batcher's thread, NULL for none:
+	 * false means revoked. */
 	bool (*authorize)(void *ctx, const struct claims *claims);
 	void *authorize_ctx;
 	size_t queue_max; /* writes waiting; 0: 4096 */

@@ -38,7 +38,7 @@ struct policy_verdict {
 	enum policy_effect effect;
 	const char *rule; /* stable id, the policy's memory; NULL for allow */
 	bool duress;      /* rule is a duress signal: the client must be told lane-disabled */
-	uint64_t advice;  /* bit i: advisory rule i matched */
+	uint64_t advice;  /* bit i: advisory rule i matched; incomplete with deny */
 };
 
 struct policy_advice {
@@ -63,7 +63,8 @@ struct policy_advice policy_advice_at(const struct policy *p, size_t i);
 const struct regex *policy_redact_email(const struct policy *p);
 const struct regex *policy_redact_phone(const struct policy *p);
 
-/* Node types that never leave the lane. */
+/* Node types that never leave the lane: those of the policy, and DECISION and
+ * AWARENESS whatever it says. */
 bool policy_forbids_node_type(const struct policy *p, struct span type);
 
 /* Every rule that can deny or step up, for metrics: ids, i < count. The id

@@ -60,6 +60,10 @@ struct service *service_new(const struct service_options *options, struct fault 
 /* Ends every wait with PROBLEM_SHUTTING_DOWN; calls that come later do not
  * wait. */
 void service_stop(struct service *s);
+/* No look at store or disk is under way or will be: before they are closed,
+ * and when nobody can call service_ready or service_health any more. NULL is
+ * fine. */
+void service_stop_probes(struct service *s);
 /* After the last call is done. NULL is fine. */
 void service_free(struct service *s);
 

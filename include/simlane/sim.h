@@ -7,8 +7,9 @@
  *   coherence = 0.92 x (code points of the goal kept / code points sent)
  *   safety    = max(0, 0.99 - sum of the weights of the advisory rules that matched)
  *
- * both rounded to four decimals. risks holds one object an advisory rule that
- * matched: {"rule","title","weight","mitigation"}.
+ * both rounded to four decimals. No goal, or an empty one, has lost nothing:
+ * its share is 1. risks holds one object an advisory rule that matched:
+ * {"rule","title","weight","mitigation"}. doc/simulator.md has it all.
  *
  * THREADS  any; no state.
  */

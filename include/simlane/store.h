@@ -18,7 +18,13 @@
  * earlier claim was released or ran out, the artifacts staged first stay and
  * are handed to the new claimant, so that every publication of a job is of
  * the same shards. A live claim makes begin and cancel STORE_BUSY: watch the
- * job and try again.
+ * job and try again. A claim that ran out is still its holder's (release,
+ * finish and fail work) until somebody else begins, cancels or fails the job:
+ * the newest claim counts. Tokens only grow. Claims are measured on the
+ * monotonic clock, times to live on the wall clock.
+ *
+ * What a key was used for is remembered as long as its job lives, in whatever
+ * state; only a creation that succeeded holds its key.
  *
  * COMPLETION  each operation answers through done(arg, result), exactly once,
  *             before the call returns or later from another thread. The
@@ -27,7 +33,8 @@
  *             done is called.
  * ERRORS      STORE_UNAVAILABLE: nothing was changed, or the change's fate is
  *             unknown (result.unknown).
- * THREADS     any.
+ * THREADS     any; done may call the store again. store_close: one, when no
+ *             other call is under way.
  */
 #ifndef SIMLANE_STORE_H
 #define SIMLANE_STORE_H
@@ -50,13 +57,13 @@ enum store_status {
 	STORE_REPLAYED,  /* create: the key was used with the same body; the view is that job */
 	STORE_MISMATCH,  /* create: the key was used with another body */
 	STORE_IN_FLIGHT, /* create: the key is being used at this moment */
-	STORE_FULL,      /* create: too many unfinished jobs, or too many bytes */
+	STORE_FULL,      /* create: too many unfinished jobs, or too many bytes; begin: no room for artifacts */
 	STORE_NOT_FOUND,
 	STORE_BUSY,     /* begin, cancel, fail: somebody holds a live claim */
 	STORE_COMPLETE, /* the job is complete, and stays so */
 	STORE_FAILED,
 	STORE_CANCELLED,
-	STORE_LOST, /* finish, release, fail: the claim is not held (any more) */
+	STORE_LOST, /* finish, release, fail: the claim is not held (any more); the view says what the job is now */
 	STORE_UNAVAILABLE,
 	STORE_STATUSES,
 };
@@ -91,7 +98,8 @@ struct store_result {
 typedef void store_done(void *arg, const struct store_result *result);
 
 struct store_create {
-	const char *job_id, *trace_id, *tenant;
+	const char *job_id, *trace_id; /* of idgen's forms; another is STORE_UNAVAILABLE */
+	const char *tenant;            /* at most 64 bytes */
 	struct span seed;
 	uint32_t goal_chars;
 	const char *policy_version; /* at most 64 bytes */
@@ -104,7 +112,10 @@ struct store_create {
 };
 
 /* Wakes once when the job's revision is no longer seen_revision, when the job
- * is gone, or when the store closes. The caller's memory. */
+ * is gone (at the latest with the sweep that removes it), or when the store
+ * closes. A claim that runs out changes nothing and wakes nobody: a waiter
+ * keeps a timer of its own. The caller's memory, until its wake has begun or
+ * unwatch has returned true. */
 struct store_watch {
 	void (*wake)(struct store_watch *w); /* any thread; no store call from inside it */
 	char job_id[17];
@@ -114,10 +125,16 @@ struct store_watch {
 
 struct store;
 
+/* memory_max_bytes is the memory store's: all that its jobs take, finished ones
+ * and their artifacts, indexes and malloc's overhead included. Creations are
+ * refused at seven eighths of it, so that there is room for the artifacts of
+ * jobs that are there; begin is refused at the whole. What has begun can
+ * always release, finish or fail: receipts and reasons are counted, never
+ * refused. Jobs past their time are removed before anything is refused. */
 struct store_options {
 	const struct clock *clock;
-	int64_t max_jobs;         /* unfinished ones */
-	int64_t memory_max_bytes; /* memory store: all that it holds */
+	int64_t max_jobs;         /* unfinished ones; 0: no limit */
+	int64_t memory_max_bytes; /* 0: no limit */
 };
 
 /* One const struct a backend, registered by one line in src/store/store.c.
@@ -162,7 +179,8 @@ void store_create(struct store *s, const struct store_create *c, store_done *don
 void store_read(struct store *s, const char *tenant, const char *job_id, store_done *done, void *arg);
 
 /* STORE_OK (claim; view.artifacts: those to publish), BUSY, COMPLETE, FAILED,
- * CANCELLED, NOT_FOUND. */
+ * CANCELLED, NOT_FOUND; FULL: no room for the artifacts, nothing was changed.
+ * An absent span stages none. */
 void store_begin(struct store *s, const char *tenant, const char *job_id, struct span artifacts, int64_t claim_ms,
                  store_done *done, void *arg);
 
@@ -175,7 +193,7 @@ void store_finish(struct store *s, const char *tenant, const char *job_id, uint6
                   store_done *done, void *arg);
 
 /* failed, with a reason (at most 64 bytes). claim 0: only while nobody holds
- * one (BUSY otherwise). OK, BUSY, LOST, COMPLETE, FAILED, CANCELLED, NOT_FOUND. */
+ * a live one (BUSY otherwise). OK, BUSY, LOST, COMPLETE, FAILED, CANCELLED, NOT_FOUND. */
 void store_fail(struct store *s, const char *tenant, const char *job_id, uint64_t claim, const char *reason,
                 store_done *done, void *arg);
 

@@ -19,12 +19,8 @@ void buf_clear(struct buf *b)
 	b->failed = false;
 }
 
-bool buf_reserve(struct buf *b, size_t more)
+bool buf_grow(struct buf *b, size_t more)
 {
-	if (b->failed)
-		return false;
-	if (more <= b->cap - b->len)
-		return true;
 	size_t need = b->len + more;
 	size_t cap = b->cap ? b->cap : 128;
 	while (cap < need && cap <= SIZE_MAX / 2)
@@ -37,29 +33,6 @@ bool buf_reserve(struct buf *b, size_t more)
 	b->ptr = grown;
 	b->cap = cap;
 	return true;
-}
-
-void buf_add(struct buf *b, const void *bytes, size_t len)
-{
-	if (len == 0 || !buf_reserve(b, len))
-		return;
-	memcpy(b->ptr + b->len, bytes, len);
-	b->len += len;
-}
-
-void buf_span(struct buf *b, struct span s)
-{
-	buf_add(b, s.ptr, s.len);
-}
-
-void buf_text(struct buf *b, const char *text)
-{
-	buf_add(b, text, strlen(text));
-}
-
-void buf_char(struct buf *b, char c)
-{
-	buf_add(b, &c, 1);
 }
 
 void buf_uint(struct buf *b, uint64_t value)

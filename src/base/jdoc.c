@@ -185,13 +185,32 @@ static inline bool is_plain(unsigned char c)
 	return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
 }
 
+/* Over plain bytes, eight at a time: a byte of x has its top bit set in
+ * (x - n) & ~x & 0x80.. only if it is less than n or above 0x7f. */
+static const char *skip_plain(const char *at, const char *end)
+{
+	const uint64_t ones = UINT64_C(0x0101010101010101), tops = UINT64_C(0x8080808080808080);
+	while (end - at >= 8) {
+		uint64_t x;
+		memcpy(&x, at, 8);
+		uint64_t quote = x ^ ones * '"', backslash = x ^ ones * '\\';
+		uint64_t hit =
+		        ((x - ones * 0x20) & ~x) | ((quote - ones) & ~quote) | ((backslash - ones) & ~backslash) | x;
+		if (hit & tops)
+			break;
+		at += 8;
+	}
+	while (at < end && is_plain((unsigned char)*at))
+		at++;
+	return at;
+}
+
 /* Moves over well-formed text up to a quote, a backslash or a fault. */
 static bool skip_text(struct reader *r)
 {
 	const char *at = r->at;
 	for (;;) {
-		while (at < r->end && is_plain((unsigned char)*at))
-			at++;
+		at = skip_plain(at, r->end);
 		if (at == r->end || (unsigned char)*at < 0x80)
 			break;
 		size_t n = utf8_sequence((const unsigned char *)at, (size_t)(r->end - at));

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "simlane/batcher.h"
@@ -133,21 +132,34 @@ static void put_digits(char *out, unsigned value, unsigned digits)
 		out[i] = (char)('0' + value % 10);
 }
 
+/* The proleptic Gregorian date of a day counted from 1970-01-01. Years are
+ * taken to begin in March, so that the leap day is their last. */
+static void civil_date(unsigned days, unsigned *year, unsigned *month, unsigned *day)
+{
+	unsigned since_0000 = days + 719468; /* 0000-03-01 */
+	unsigned era = since_0000 / 146097, of_era = since_0000 % 146097;
+	unsigned year_of_era = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
+	unsigned of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+	unsigned march_month = (5 * of_year + 2) / 153;
+	*day = of_year - (153 * march_month + 2) / 5 + 1;
+	*month = march_month < 10 ? march_month + 3 : march_month - 9;
+	*year = era * 400 + year_of_era + (*month <= 2);
+}
+
 /* 2026-01-02T03:04:05.678Z */
 static void add_time(struct buf *b, int64_t wall_ms)
 {
 	char text[25] = "0000-00-00T00:00:00.000Z";
-	time_t seconds = (time_t)(wall_ms / 1000);
-	struct tm tm;
-	if (!gmtime_r(&seconds, &tm))
-		memset(&tm, 0, sizeof(tm));
-	put_digits(text, (unsigned)tm.tm_year + 1900, 4);
-	put_digits(text + 5, (unsigned)tm.tm_mon + 1, 2);
-	put_digits(text + 8, (unsigned)tm.tm_mday, 2);
-	put_digits(text + 11, (unsigned)tm.tm_hour, 2);
-	put_digits(text + 14, (unsigned)tm.tm_min, 2);
-	put_digits(text + 17, (unsigned)tm.tm_sec, 2);
-	put_digits(text + 20, (unsigned)(wall_ms % 1000), 3);
+	uint64_t ms = wall_ms < 0 ? 0 : (uint64_t)wall_ms;
+	unsigned year, month, day, second = (unsigned)(ms / 1000 % 86400);
+	civil_date((unsigned)(ms / 86400000), &year, &month, &day);
+	put_digits(text, year, 4);
+	put_digits(text + 5, month, 2);
+	put_digits(text + 8, day, 2);
+	put_digits(text + 11, second / 3600, 2);
+	put_digits(text + 14, second / 60 % 60, 2);
+	put_digits(text + 17, second % 60, 2);
+	put_digits(text + 20, (unsigned)(ms % 1000), 3);
 	buf_add(b, text, 24);
 }
 

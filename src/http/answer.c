@@ -83,6 +83,9 @@ static void add_fields(struct request *r, enum problem problem)
 static void add_challenge(struct request *r, enum problem problem)
 {
 	struct buf b = BUF_EMPTY;
+	if (problem != PROBLEM_MISSING_TOKEN && problem != PROBLEM_INVALID_TOKEN &&
+	    problem != PROBLEM_STEP_UP_REQUIRED && problem != PROBLEM_INSUFFICIENT_SCOPE)
+		return;
 	buf_text(&b, "Bearer realm=\"simlane\"");
 	if (problem == PROBLEM_INVALID_TOKEN) {
 		buf_text(&b, ", error=\"invalid_token\"");
@@ -94,8 +97,6 @@ static void add_challenge(struct request *r, enum problem problem)
 		buf_text(&b, ", error=\"insufficient_scope\", scope=\"");
 		add_scopes(&b, r->route ? r->route->scopes_all | r->route->scopes_any : SCOPE_INBOX, " ", false);
 		buf_char(&b, '"');
-	} else if (problem != PROBLEM_MISSING_TOKEN) {
-		return;
 	}
 	char *value = buf_take(&b, NULL);
 	answer_header(r, MHD_HTTP_HEADER_WWW_AUTHENTICATE, value ? value : "Bearer realm=\"simlane\"");

@@ -13,6 +13,7 @@
 
 struct head {
 	const char *fault;
+	const char *end; /* of what has been looked at: the version, then each value */
 	unsigned hosts, lengths, codings;
 	const char *coding;
 	uint64_t length;
@@ -59,6 +60,13 @@ static bool has_control(const char *value, size_t len)
 	return len && (memchr(value, '\r', len) || memchr(value, '\0', len));
 }
 
+/* The checks below read what the library's parser leaves in its buffer. Later
+ * than 0.9 it refuses such heads itself. */
+static bool library_needs_help(void)
+{
+	return strncmp(MHD_get_version(), "0.9.", 4) == 0;
+}
+
 /* Whether the value stands behind the name on the same line, with nothing but a
  * colon and blanks between. libmicrohttpd 0.9.75 writes a folded line
  * (RFC 9112 section 5.2) over the end of the name, so that neither is what was
@@ -67,6 +75,8 @@ static bool has_control(const char *value, size_t len)
 static bool on_one_line(const char *name, size_t name_len, const char *value)
 {
 	const char *at = name + name_len + 1;
+	if (!library_needs_help())
+		return true;
 	if (!value || value < at)
 		return false;
 	while (at < value && (*at == ' ' || *at == '\t'))
@@ -74,12 +84,41 @@ static bool on_one_line(const char *name, size_t name_len, const char *value)
 	return at == value;
 }
 
+/* Whether exactly so many bytes that ended lines stand here. The library has
+ * overwritten them with NULs. */
+static bool are_line_ends(const char *at, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (at[i] != '\0')
+			return false;
+	return true;
+}
+
+/* Whether the name begins where a CR LF ends the line before. A bare CR or LF
+ * (RFC 9112 section 2.2) is one byte, and another party may not see a line's
+ * end in it. */
+static bool begins_line(const struct head *h, const char *name)
+{
+	return !library_needs_help() || (name == h->end + 2 && are_line_ends(h->end, 2));
+}
+
+/* Whether the head ends with an empty line and nothing else: libmicrohttpd
+ * 0.9.75 takes a line that begins with a colon for the end. */
+static bool ends_empty(const struct head *h, struct MHD_Connection *connection, const char *method)
+{
+	const union MHD_ConnectionInfo *info =
+	        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+	return !library_needs_help() || !info || (h->end + 4 == method + info->header_size && are_line_ends(h->end, 4));
+}
+
 static enum MHD_Result look(void *cls, enum MHD_ValueKind kind, const char *name, size_t name_len, const char *value,
                             size_t value_len)
 {
 	struct head *h = cls;
 	(void)kind;
-	if (!is_token(name, name_len))
+	if (!begins_line(h, name))
+		h->fault = "A header line does not follow a CR LF.";
+	else if (!is_token(name, name_len))
 		h->fault = "A header name is not a token.";
 	else if (!on_one_line(name, name_len, value))
 		h->fault = "A header line is folded.";
@@ -95,21 +134,23 @@ static enum MHD_Result look(void *cls, enum MHD_ValueKind kind, const char *name
 		h->codings++;
 		h->coding = value ? value : "";
 	}
+	h->end = value ? value + value_len : h->end;
 	return h->fault ? MHD_NO : MHD_YES;
 }
 
-const char *guard_framing(struct MHD_Connection *connection, const char *version, bool *chunked,
+const char *guard_framing(struct MHD_Connection *connection, const char *method, const char *version,
                           uint64_t *content_length)
 {
-	struct head h = {NULL, 0, 0, 0, NULL, 0};
+	struct head h = {.fault = NULL, .end = version + strlen(version)};
 	bool http_1_1 = strcmp(version, "HTTP/1.1") == 0;
+	if (!http_1_1 && strcmp(version, "HTTP/1.0") != 0)
+		return "Only HTTP/1.0 and HTTP/1.1 are spoken here.";
 	MHD_get_connection_values_n(connection, MHD_HEADER_KIND, look, &h);
-	*chunked = h.codings > 0;
 	*content_length = h.length;
 	if (h.fault)
 		return h.fault;
-	if (!http_1_1 && strcmp(version, "HTTP/1.0") != 0)
-		return "Only HTTP/1.0 and HTTP/1.1 are spoken here.";
+	if (!ends_empty(&h, connection, method))
+		return "The head does not end with an empty line.";
 	if (h.codings && h.lengths)
 		return "Transfer-Encoding together with Content-Length.";
 	if (h.codings > 1)

@@ -111,7 +111,7 @@ struct request {
 struct listener {
 	struct MHD_Daemon *daemon;
 	int fd; /* -1 once MHD has it */
-	bool admin, is_private;
+	bool admin, is_private, from_systemd;
 	char address[160];
 	char unix_path[110]; /* to unlink, "" otherwise */
 	struct http *http;
@@ -150,7 +150,7 @@ static inline struct request *request_of_call(struct service_call *call)
 /* ---- guard.c: framing (RFC 9112) ---- */
 
 /* NULL, or what is wrong with the head: 400 and the connection is closed. */
-const char *guard_framing(struct MHD_Connection *connection, const char *version, bool *chunked,
+const char *guard_framing(struct MHD_Connection *connection, const char *method, const char *version,
                           uint64_t *content_length);
 
 /* ---- head.c: what the headers say ---- */

@@ -72,6 +72,12 @@ static void request_let_go(struct request *r)
 		request_recycle(r);
 }
 
+/* Lets go of one reference by somebody who has another: never the last. */
+static void request_let_go_one_of_two(struct request *r)
+{
+	atomic_fetch_sub_explicit(&r->refs, 1, memory_order_acq_rel);
+}
+
 void request_pool_free(struct http *h)
 {
 	while (h->pool) {
@@ -155,7 +161,7 @@ void request_done(struct service_call *call)
 	}
 	if (before == REQUEST_SUSPENDED && atomic_compare_exchange_strong(&r->state, &before, REQUEST_DONE)) {
 		if (timer_cancel(r->http->options.timer, &r->timer))
-			request_let_go(r); /* the timer's */
+			request_let_go_one_of_two(r); /* the timer's */
 		MHD_resume_connection(r->connection);
 	}
 	request_let_go(r);
@@ -190,11 +196,11 @@ static void suspend(struct request *r)
 	r->timer = (struct timer_entry){.fire = timed_out};
 	atomic_fetch_add(&r->refs, 1);
 	if (!timer_arm(h->options.timer, &r->timer, patience_ms(r)))
-		request_let_go(r);
+		request_let_go_one_of_two(r);
 	if (atomic_compare_exchange_strong(&r->state, &expected, REQUEST_SUSPENDED))
 		return;
 	if (timer_cancel(h->options.timer, &r->timer)) /* it was done meanwhile */
-		request_let_go(r);
+		request_let_go_one_of_two(r);
 	MHD_resume_connection(r->connection);
 }
 
@@ -224,7 +230,7 @@ static enum MHD_Result start(struct request *r)
 	r->started = true;
 	if (r->oversized && r->route && r->refusal != PROBLEM_BAD_REQUEST)
 		return refuse(r, PROBLEM_BODY_TOO_LARGE, NULL);
-	if (r->refusal != PROBLEM_NONE)
+	if (r->refusal != PROBLEM_NONE || !r->route)
 		return refuse(r, r->refusal, r->refusal_detail);
 	if ((r->route->flags & ROUTE_ENABLED) && !service_enabled(h->options.service)) {
 		service_refuse_disabled(&r->call);
@@ -254,9 +260,8 @@ static enum MHD_Result start(struct request *r)
 
 static void read_head(struct request *r, const char *url, const char *version)
 {
-	bool chunked;
 	uint64_t content_length;
-	const char *fault = guard_framing(r->connection, version, &chunked, &content_length);
+	const char *fault = guard_framing(r->connection, r->method, version, &content_length);
 	if (fault) {
 		r->refusal = PROBLEM_BAD_REQUEST;
 		r->refusal_detail = fault;

@@ -1,11 +1,12 @@
 /* server.c - the thread pools of libmicrohttpd: started, drained, stopped */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "internal.h"
 
-#define CONNECTION_MEMORY 16384
+#define CONNECTION_MEMORY 12288
 #define QUIET_US          150000 /* so long no new request: nobody was about to send one */
 
 static void mhd_log(void *cls, const char *format, va_list args)
@@ -98,9 +99,13 @@ static void quiesce(struct listener *l)
 	if (!l->daemon)
 		return;
 	MHD_socket fd = MHD_quiesce_daemon(l->daemon);
-	if (fd != MHD_INVALID_SOCKET)
-		l->fd = fd;
-	listener_close(l);
+	if (fd == MHD_INVALID_SOCKET)
+		return;
+	/* A thread of MHD may still have it in hand: closed only once they have ended. What
+	 * systemd passed goes on listening for whoever comes next. */
+	l->fd = fd;
+	if (!l->from_systemd)
+		(void)shutdown(fd, SHUT_RDWR);
 }
 
 static void stop(struct listener *l)

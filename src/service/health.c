@@ -61,6 +61,14 @@ void service_ready(struct service *s, struct service_call *call)
 		call_fail(call, PROBLEM_STORE_UNAVAILABLE, "Too many ask at once.");
 }
 
+void service_stop_probes(struct service *s)
+{
+	if (!s)
+		return;
+	batcher_stop(s->prober);
+	s->prober = NULL;
+}
+
 unsigned service_health(struct service *s)
 {
 	if (clock_mono_us(s->options.clock) - atomic_load(&s->last_probe_us) > FRESH_US &&

@@ -26,6 +26,7 @@ struct screen_pool {
 struct service {
 	struct service_options options;
 	struct snapshot policies;
+	bool serving; /* loads are told in the log from now on; before, only the fault is */
 	struct screen_pool screens;
 
 	struct watched_file policy_file, keyring_file, revoked_file; /* the reloading thread's */

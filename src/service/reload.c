@@ -5,12 +5,17 @@
 
 #define MAX_FILE_BYTES (4 << 20)
 
+static struct log *told(const struct service *s)
+{
+	return s->serving ? s->options.log : NULL;
+}
+
 static int load_policy(struct service *s, struct span text, struct fault *fault)
 {
 	struct policy *p = policy_load(text.ptr ? text : policy_default_text(), fault);
 	if (!p)
 		return -1;
-	LOG(s->options.log, LOG_INFO, "policy", LOG_STR("version", policy_version(p)),
+	LOG(told(s), LOG_INFO, "policy", LOG_STR("version", policy_version(p)),
 	    LOG_INT("rules", (int64_t)policy_rule_count(p)));
 	snapshot_swap(&s->policies, policy_ref(p));
 	return 0;
@@ -21,7 +26,7 @@ static int load_keyring(struct service *s, struct span text, struct fault *fault
 	int keys = verifier_load_keyring(s->options.verifier, text, fault);
 	if (keys < 0)
 		return -1;
-	LOG(s->options.log, LOG_INFO, "keyring", LOG_INT("keys", keys));
+	LOG(told(s), LOG_INFO, "keyring", LOG_INT("keys", keys));
 	return 0;
 }
 
@@ -30,7 +35,7 @@ static int load_revoked(struct service *s, struct span text, struct fault *fault
 	int entries = verifier_load_revoked(s->options.verifier, text, fault);
 	if (entries < 0)
 		return -1;
-	LOG(s->options.log, LOG_INFO, "revoked", LOG_INT("entries", entries));
+	LOG(told(s), LOG_INFO, "revoked", LOG_INT("entries", entries));
 	return 0;
 }
 

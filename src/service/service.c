@@ -36,6 +36,7 @@ struct service *service_new(const struct service_options *options, struct fault 
 		service_free(s);
 		return NULL;
 	}
+	s->serving = true;
 	return s;
 }
 
@@ -43,7 +44,7 @@ void service_free(struct service *s)
 {
 	if (!s)
 		return;
-	batcher_stop(s->prober);
+	service_stop_probes(s);
 	snapshot_destroy(&s->policies);
 	screens_destroy(&s->screens);
 	pthread_mutex_destroy(&s->waiting_lock);

@@ -24,6 +24,26 @@ def test_a_body_one_byte_over_is_413(client):
     assert (answer.status, answer.code) == (413, "body-too-large")
 
 
+@pytest.mark.parametrize(
+    "method, target",
+    [
+        ("POST", "/schedule"),
+        ("POST", "/collect"),
+        ("POST", "/cancel"),
+        ("POST", "/inbox"),
+        ("GET", "/jobs/JOB-0123456789ab"),
+        ("GET", "/health"),
+        ("GET", "/livez"),
+        ("GET", "/readyz"),
+        ("GET", "/metrics"),
+        ("GET", "/openapi.json"),
+    ],
+)
+def test_no_path_takes_a_body_over_the_limit(client, method, target):
+    answer = client.request(method, target, b"x" * (LIMIT + 1), token=None)
+    assert (answer.status, answer.code) == (413, "body-too-large")
+
+
 def test_a_body_is_refused_by_its_declared_length_already(lane, mint):
     with lane.raw() as raw:
         raw.send(

@@ -5,6 +5,7 @@ answered, somebody has smuggled.
 """
 import pytest
 
+import lane as lanes
 import wire
 
 HIDDEN = b"GET /livez HTTP/1.1\r\nHost: simlane\r\n\r\n"
@@ -156,9 +157,39 @@ def test_white_space_before_the_colon_hides_no_request(lane, mint):
     refused(lane, head + inner)
 
 
-def test_a_header_without_a_name_or_a_colon(lane):
-    for line in (b": value", b"NoColonHere", b"Content-Length", b" : x"):
+def test_a_header_without_a_colon_or_with_a_blank_name(lane):
+    for line in (b"NoColonHere", b"Content-Length", b" : x", b"\t: x"):
         refused(lane, b"POST /schedule HTTP/1.1\r\nHost: simlane\r\n" + line + b"\r\n\r\n" + HIDDEN, own=False)
+
+
+@pytest.mark.parametrize("line", [b": x", b":", b":x", b": x: y"])
+def test_a_header_with_an_empty_name_hides_no_request(lane, line):
+    """libmicrohttpd takes such a line for the end of the head, and what follows for the next request."""
+    refused(lane, b"GET /health HTTP/1.1\r\nHost: simlane\r\n" + line + b"\r\n" + HIDDEN, "GET", "/health", own=False)
+
+
+@pytest.mark.parametrize(
+    "method, target",
+    [
+        ("POST", "/schedule"),
+        ("POST", "/collect"),
+        ("POST", "/cancel"),
+        ("POST", "/inbox"),
+        ("GET", "/jobs/JOB-0123456789ab"),
+        ("GET", "/health"),
+        ("GET", "/livez"),
+        ("GET", "/readyz"),
+        ("GET", "/metrics"),
+        ("GET", "/openapi.json"),
+    ],
+)
+def test_the_guard_is_on_every_path(lane, method, target):
+    refused(
+        lane,
+        wire.raw_request(method, target, [("Content-Length", "0"), ("Content-Length", "60")]) + HIDDEN,
+        method,
+        target,
+    )
 
 
 # ---- lines
@@ -240,6 +271,14 @@ def test_a_strange_request_line_gets_at_most_one_answer(lane, line):
 # ---- chunks
 
 
+@pytest.fixture(scope="module")
+def impatient_lane(build, tmp_path_factory, contract, keyring_text):
+    """One that waits a second for the rest of a request."""
+    made = lanes.make(build, tmp_path_factory.mktemp("lane"), contract, keyring_text, {"SIM_REQUEST_TIMEOUT_MS": 1000})
+    yield made.start()
+    made.stop()
+
+
 @pytest.mark.parametrize(
     "chunks",
     [
@@ -257,8 +296,8 @@ def test_a_strange_request_line_gets_at_most_one_answer(lane, line):
         b"g\r\n",
     ],
 )
-def test_a_chunk_size_that_is_none(lane, mint, chunks):
-    with lane.raw() as raw:
+def test_a_chunk_size_that_is_none(impatient_lane, mint, chunks):
+    with impatient_lane.raw() as raw:
         raw.send(post(("Authorization", "Bearer " + mint()), ("Transfer-Encoding", "chunked"), body=chunks) + HIDDEN)
         statuses = []
         try:

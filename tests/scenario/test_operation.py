@@ -159,7 +159,8 @@ def test_a_second_signal_does_not_hang(new_lane):
 # ---- metrics
 
 SAMPLE = re.compile(
-    r'^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{((?:[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\n]|\\\\|\\"|\\n)*",?)*)\})? (\S+)(?: [0-9.]+)?$'
+    r"^([a-zA-Z_:][a-zA-Z0-9_:]*)"
+    r'(?:\{((?:[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\n]|\\\\|\\"|\\n)*",?)*)\})? (\S+)(?: [0-9.]+)?$'
 )
 
 
