@@ -261,13 +261,24 @@ lint-all: lint-fast $(BUILD)/config.h
 # ---- install ----------------------------------------------------------------
 
 .PHONY: install
-install: all
+install: all $(BUILD)/simlaned.8
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/man/man1 \
-		$(DESTDIR)$(PREFIX)/share/man/man8 $(DESTDIR)$(PREFIX)/share/doc/simlane $(DESTDIR)/etc/simlane
+		$(DESTDIR)$(PREFIX)/share/man/man8 $(DESTDIR)$(PREFIX)/share/doc/simlane \
+		$(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)/etc/simlane
 	install -m 0755 $(BUILD)/simlaned $(DESTDIR)$(PREFIX)/sbin/simlaned
 	install -m 0755 $(BUILD)/simlane $(DESTDIR)$(PREFIX)/bin/simlane
-	install -m 0644 etc/policy.json $(DESTDIR)$(PREFIX)/share/doc/simlane/policy.json
-	install -m 0644 README.md LICENSE CHANGELOG.md doc/* $(DESTDIR)$(PREFIX)/share/doc/simlane/
-	test -e $(DESTDIR)/etc/simlane/simlane.env || install -m 0640 etc/simlane.env $(DESTDIR)/etc/simlane/simlane.env
+	install -m 0644 doc/simlane.1 $(DESTDIR)$(PREFIX)/share/man/man1/simlane.1
+	install -m 0644 $(BUILD)/simlaned.8 $(DESTDIR)$(PREFIX)/share/man/man8/simlaned.8
+	install -m 0644 README.md LICENSE CHANGELOG.md etc/policy.json $(filter-out doc/simlane.1 doc/%.in,$(wildcard doc/*)) \
+		$(DESTDIR)$(PREFIX)/share/doc/simlane/
+	sed 's|@SBINDIR@|$(PREFIX)/sbin|' systemd/simlaned.service \
+		>$(DESTDIR)$(PREFIX)/lib/systemd/system/simlaned.service
+	test -e $(DESTDIR)/etc/simlane/simlane.env || \
+		install -m 0640 etc/simlane.env $(DESTDIR)/etc/simlane/simlane.env
+
+# the settings are the table's own words
+$(BUILD)/simlaned.8: doc/simlaned.8.in $(BUILD)/simlane
+	$(BUILD)/simlane settings man >$@.settings
+	sed -e '/^@SETTINGS@$$/{r $@.settings' -e 'd;}' doc/simlaned.8.in >$@
 
 -include $(shell find $(BUILD) -type f -name '*.d' 2>/dev/null)
