@@ -65,6 +65,7 @@ struct jdoc {
 	uint32_t count;
 	uint32_t cap;
 	struct jdoc_chunk *chunks; /* memory of unescaped strings */
+	bool spaced;               /* there is white space between its tokens */
 };
 
 enum jdoc_error {
@@ -84,7 +85,7 @@ struct jdoc_where {
 	unsigned line, column;
 };
 
-#define JDOC_EMPTY ((struct jdoc){NULL, 0, 0, NULL})
+#define JDOC_EMPTY ((struct jdoc){NULL, 0, 0, NULL, false})
 
 /* Text longer than UINT32_MAX - 1 bytes is JDOC_SYNTAX. where may be NULL. */
 enum jdoc_error jdoc_parse(struct jdoc *d, struct span text, struct jdoc_where *where);
@@ -93,7 +94,12 @@ const char *jdoc_error_text(enum jdoc_error error); /* "duplicate member name", 
 
 /* The value of a member, or JDOC_NONE when object is not an object or has no
  * such member. object may be JDOC_NONE. */
-uint32_t jdoc_get(const struct jdoc *d, uint32_t object, const char *name);
+uint32_t jdoc_find(const struct jdoc *d, uint32_t object, struct span name);
+
+static inline uint32_t jdoc_get(const struct jdoc *d, uint32_t object, const char *name)
+{
+	return jdoc_find(d, object, (struct span){name, strlen(name)});
+}
 
 /* JDOC_NULL for JDOC_NONE: an absent member and a null one read the same. */
 enum jdoc_type jdoc_type(const struct jdoc *d, uint32_t node);

@@ -34,8 +34,10 @@ static bool fail(struct reader *r, enum jdoc_error error)
 
 static void skip_space(struct reader *r)
 {
-	while (r->at < r->end && (*r->at == ' ' || *r->at == '\n' || *r->at == '\r' || *r->at == '\t'))
+	while (r->at < r->end && (*r->at == ' ' || *r->at == '\n' || *r->at == '\r' || *r->at == '\t')) {
+		r->doc->spaced = true;
 		r->at++;
+	}
 }
 
 /* ---- memory ---- */
@@ -521,6 +523,7 @@ enum jdoc_error jdoc_parse(struct jdoc *d, struct span text, struct jdoc_where *
 {
 	struct reader r = {.doc = d, .at = text.ptr, .end = text.ptr + text.len, .error = JDOC_OK, .depth = 0};
 	d->count = 0;
+	d->spaced = false;
 	chunks_free(d);
 	if (text.len >= UINT32_MAX / 2) {
 		fail(&r, JDOC_SYNTAX);
@@ -571,13 +574,12 @@ const char *jdoc_error_text(enum jdoc_error error)
 
 /* ---- reading ---- */
 
-uint32_t jdoc_get(const struct jdoc *d, uint32_t object, const char *name)
+uint32_t jdoc_find(const struct jdoc *d, uint32_t object, struct span name)
 {
 	if (object == JDOC_NONE || d->nodes[object].type != JDOC_OBJECT)
 		return JDOC_NONE;
-	struct span wanted = span_of(name);
 	for (uint32_t i = jdoc_first(d, object); i < d->nodes[object].next; i = jdoc_next_member(d, i))
-		if (span_equal(d->nodes[i].str, wanted))
+		if (span_equal(d->nodes[i].str, name))
 			return i + 1;
 	return JDOC_NONE;
 }
@@ -617,6 +619,10 @@ void jdoc_compact(const struct jdoc *d, uint32_t node, struct buf *out)
 {
 	struct span raw = d->nodes[node].raw;
 	const char *end = raw.ptr + raw.len;
+	if (!d->spaced) {
+		buf_span(out, raw);
+		return;
+	}
 	for (const char *p = raw.ptr; p < end;) {
 		const char *run = p;
 		while (p < end && *p != '"' && (unsigned char)*p > ' ')

@@ -5,19 +5,22 @@
 
 #define ELLIPSIS "\xe2\x80\xa6"
 
-/* Code points of well-formed UTF-8; *cut_at: bytes of the first max of them. */
-static uint32_t count_points(struct span text, uint32_t max, size_t *cut_at)
+/* Code points of well-formed UTF-8: the bytes that continue none. */
+static uint32_t count_points(struct span text)
 {
 	uint32_t points = 0;
-	*cut_at = text.len;
-	for (size_t i = 0; i < text.len; i++) {
-		if (((unsigned char)text.ptr[i] & 0xc0) == 0x80)
-			continue;
-		if (points == max)
-			*cut_at = i;
-		points++;
-	}
+	for (size_t i = 0; i < text.len; i++)
+		points += ((unsigned char)text.ptr[i] & 0xc0) != 0x80;
 	return points;
+}
+
+/* Bytes of the first max code points, of which there are more. */
+static size_t bytes_of_points(struct span text, uint32_t max)
+{
+	size_t at = 0;
+	for (uint32_t points = 0;; at++)
+		if (((unsigned char)text.ptr[at] & 0xc0) != 0x80 && points++ == max)
+			return at;
 }
 
 static void add_cut_goal(struct buf *out, struct span head)
@@ -48,11 +51,10 @@ uint32_t seed_store(const struct jdoc *doc, uint32_t seed, uint32_t max_chars, s
 {
 	uint32_t goal = jdoc_get(doc, seed, "goal");
 	struct span text = jdoc_str(doc, goal);
-	size_t cut_at;
-	uint32_t points = count_points(text, max_chars, &cut_at);
+	uint32_t points = count_points(text);
 	buf_reserve(out, doc->nodes[seed].raw.len + 8);
 	if (points > max_chars)
-		store_cut(doc, seed, goal, (struct span){text.ptr, cut_at}, out);
+		store_cut(doc, seed, goal, (struct span){text.ptr, bytes_of_points(text, max_chars)}, out);
 	else
 		jdoc_compact(doc, seed, out);
 	return points;

@@ -5,36 +5,45 @@
 
 /* ---- faults with a place ---- */
 
+#define PLACE_DEPTH 8
+
+/* Where the look is; spelled out only when there is a fault. */
 struct place {
 	struct service_call *call;
 	enum problem problem; /* of the part that is being looked at */
+	unsigned depth;
+	const char *names[PLACE_DEPTH];
 };
 
-static bool fault_at(struct place *p, const char *detail)
+/* A fault at the place, or at the element or member below it. */
+static bool fault_below(struct place *p, struct span member, int64_t index, const char *detail)
 {
+	struct buf *pointer = &p->call->reply.pointer;
+	for (unsigned i = 0; i < p->depth; i++)
+		jdoc_pointer_add(pointer, span_of(p->names[i]));
+	if (member.ptr)
+		jdoc_pointer_add(pointer, member);
+	if (index >= 0) {
+		buf_char(pointer, '/');
+		buf_int(pointer, index);
+	}
 	call_fail_shape(p->call, p->problem, detail);
 	return false;
 }
 
+static bool fault_at(struct place *p, const char *detail)
+{
+	return fault_below(p, (struct span){NULL, 0}, -1, detail);
+}
+
 static void push(struct place *p, const char *name)
 {
-	jdoc_pointer_add(&p->call->reply.pointer, span_of(name));
+	p->names[p->depth++] = name;
 }
 
-static void push_index(struct place *p, uint32_t index)
-{
-	buf_char(&p->call->reply.pointer, '/');
-	buf_uint(&p->call->reply.pointer, index);
-}
-
-/* Takes the last part off again. */
 static void pop(struct place *p)
 {
-	struct buf *b = &p->call->reply.pointer;
-	while (b->len && b->ptr[b->len - 1] != '/')
-		b->len--;
-	if (b->len)
-		b->len--;
+	p->depth--;
 }
 
 /* Refuses any member of object but those named (NULL-terminated). */
@@ -44,10 +53,8 @@ static bool only_members(struct place *p, const struct jdoc *d, uint32_t object,
 		const char *const *n = names;
 		while (*n && !span_is(d->nodes[i].str, *n))
 			n++;
-		if (!*n) {
-			jdoc_pointer_add(&p->call->reply.pointer, d->nodes[i].str);
-			return fault_at(p, "No such member here.");
-		}
+		if (!*n)
+			return fault_below(p, d->nodes[i].str, -1, "No such member here.");
 	}
 	return true;
 }
@@ -92,10 +99,8 @@ static bool strings(struct place *p, const struct jdoc *d, uint32_t object, cons
 		return fault_at(p, "Too many elements.");
 	uint32_t index = 0;
 	for (uint32_t i = jdoc_first(d, array); i < d->nodes[array].next; i = d->nodes[i].next, index++) {
-		if (jdoc_type(d, i) != JDOC_STRING) {
-			push_index(p, index);
-			return fault_at(p, "Must be a string.");
-		}
+		if (jdoc_type(d, i) != JDOC_STRING)
+			return fault_below(p, (struct span){NULL, 0}, index, "Must be a string.");
 	}
 	pop(p);
 	return true;
@@ -126,7 +131,7 @@ static bool shape_constraints(struct place *p, const struct jdoc *d, uint32_t se
 /* The seed member of the root: required, an object, its known members typed. */
 static bool shape_seed(struct service_call *call, uint32_t *seed)
 {
-	struct place p = {call, PROBLEM_INVALID_REQUEST};
+	struct place p = {.call = call, .problem = PROBLEM_INVALID_REQUEST};
 	const struct jdoc *d = call->body;
 	uint32_t ignored;
 	*seed = jdoc_get(d, 0, "seed");
@@ -152,7 +157,7 @@ static bool shape_root(struct place *p, const char *const *names)
 bool shape_schedule(struct service_call *call, uint32_t *seed, int64_t *ttl_ms)
 {
 	static const char *const names[] = {"seed", "ttl_ms", NULL};
-	struct place p = {call, PROBLEM_INVALID_REQUEST};
+	struct place p = {.call = call, .problem = PROBLEM_INVALID_REQUEST};
 	const struct jdoc *d = call->body;
 	if (!shape_root(&p, names) || !shape_seed(call, seed))
 		return false;
@@ -171,7 +176,7 @@ bool shape_schedule(struct service_call *call, uint32_t *seed, int64_t *ttl_ms)
 bool shape_job_id(struct service_call *call, char job_id[JOB_ID_SIZE])
 {
 	static const char *const names[] = {"job_id", NULL};
-	struct place p = {call, PROBLEM_INVALID_REQUEST};
+	struct place p = {.call = call, .problem = PROBLEM_INVALID_REQUEST};
 	struct span text = call->job_id;
 	if (!text.ptr) {
 		if (!shape_root(&p, names))
@@ -202,10 +207,8 @@ static bool shape_shards(struct place *p, const struct jdoc *d, uint32_t result,
 		return fault_at(p, "Must be a non-empty array of objects.");
 	uint32_t index = 0;
 	for (uint32_t i = jdoc_first(d, *shards); i < d->nodes[*shards].next; i = d->nodes[i].next, index++) {
-		if (jdoc_type(d, i) != JDOC_OBJECT) {
-			push_index(p, index);
-			return fault_at(p, "Must be an object.");
-		}
+		if (jdoc_type(d, i) != JDOC_OBJECT)
+			return fault_below(p, (struct span){NULL, 0}, index, "Must be an object.");
 	}
 	pop(p);
 	return true;
@@ -215,7 +218,7 @@ bool shape_inbox(struct service_call *call, uint32_t *seed, struct span *trace_i
 {
 	static const char *const names[] = {"seed", "result", NULL};
 	static const char *const result_names[] = {"trace_id", "shards", NULL};
-	struct place p = {call, PROBLEM_INVALID_REQUEST};
+	struct place p = {.call = call, .problem = PROBLEM_INVALID_REQUEST};
 	const struct jdoc *d = call->body;
 	if (!shape_root(&p, names) || !shape_seed(call, seed))
 		return false;
