@@ -148,7 +148,7 @@ static void target_merge(struct inbox *i, struct target *t)
 
 static void target_prepare(struct inbox *i, struct target *t)
 {
-	int error = dir_lock(&i->dir, t->writes[0]->request.trace_id);
+	int error = locks_take(&i->locks, t->writes[0]->request.trace_id);
 
 	t->put_off = error == EAGAIN;
 	if (t->put_off)
@@ -194,7 +194,7 @@ static size_t make_targets(struct inbox *i, struct batch_item **items, size_t n)
 		else
 			write_finish(w, status);
 	}
-	qsort(i->sorted, writes, sizeof(*i->sorted), compare_writes);
+	qsort(i->sorted, writes, sizeof(struct write *), compare_writes);
 	for (size_t k = 0; k < writes; k++) {
 		const char *trace_id = i->sorted[k]->request.trace_id;
 		if (targets && strcmp(i->targets[targets - 1].writes[0]->request.trace_id, trace_id) == 0) {
@@ -293,7 +293,7 @@ void batch_run(void *ctx, struct batch_item **items, size_t n)
 	sync_files(i, targets);
 	publish(i, targets);
 	forget(i, targets);
-	dir_unlock_all(&i->dir);
+	locks_release(&i->locks);
 	document_trim(&i->document);
 	if (i->text.cap > DOCUMENT_KEPT_CAP)
 		buf_free(&i->text);

@@ -1,4 +1,4 @@
-/* dir.c - the inbox's directory: its name, its locks, its temporary names */
+/* dir.c - the inbox's directory: the way there, and temporary names */
 #include "dir.h"
 
 #include <dirent.h>
@@ -11,8 +11,7 @@
 
 #include "simlane/crypto.h"
 
-#define OFFSET_MASK ((UINT64_C(1) << 62) - 1) /* a lock's byte: within off_t, its end too */
-#define LIVE_TRIES  16
+#define LIVE_TRIES 16
 
 /* ---- the way there ---- */
 
@@ -77,9 +76,9 @@ static int open_path(const char *path)
 	return dir_fd;
 }
 
-/* ---- the locks' files ---- */
+/* ---- locks' files, and our own life's ---- */
 
-static int open_lock_file(struct inbox_dir *d, const char *name, struct fault *fault)
+int dir_open_lock(const struct inbox_dir *d, const char *name, struct fault *fault)
 {
 	struct stat st;
 	int fd = d->sys->openat(d->sys, d->fd, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, FILE_MODE);
@@ -101,28 +100,13 @@ static int take_id(struct inbox_dir *d, struct fault *fault)
 {
 	for (int i = 0; i < LIVE_TRIES; i++) {
 		crypto_random(&d->id, sizeof(d->id));
-		d->id &= OFFSET_MASK;
+		d->id &= DIR_OFFSET_MASK;
 		if (d->sys->lock(d->sys, d->live_fd, true, (off_t)d->id, 1) == 0)
 			return 0;
 		if (errno != EAGAIN && errno != EACCES)
 			break;
 	}
 	return fault_set(fault, "DREAM_INBOX_DIR: .lock.live cannot be locked: %s", strerrordesc_np(errno));
-}
-
-static int open_locks(struct inbox_dir *d, struct fault *fault)
-{
-	d->live_fd = open_lock_file(d, ".lock.live", fault);
-	if (d->live_fd < 0)
-		return -1;
-	for (int i = 0; i < DIR_SLOT_FILES; i++) {
-		char name[16];
-		snprintf(name, sizeof(name), ".lock.%02d", i);
-		d->slot_fds[i] = open_lock_file(d, name, fault);
-		if (d->slot_fds[i] < 0)
-			return -1;
-	}
-	return take_id(d, fault);
 }
 
 /* ---- what a crash left ---- */
@@ -140,7 +124,7 @@ static bool temp_parse(const char *name, uint64_t *id)
 	*id = 0;
 	for (const char *p = name + 5; *p != '.'; p++)
 		*id = *id << 4 | (uint64_t)(strchr(hex, *p) - hex);
-	return *id <= OFFSET_MASK;
+	return *id <= DIR_OFFSET_MASK;
 }
 
 /* Who gets the maker's byte knows that the maker is dead, and keeps it while
@@ -183,12 +167,11 @@ int dir_open(struct inbox_dir *d, const char *path, const struct inbox_sys *sys,
 	memset(d, 0, sizeof(*d));
 	d->sys = sys;
 	d->live_fd = -1;
-	for (int i = 0; i < DIR_SLOT_FILES; i++)
-		d->slot_fds[i] = -1;
 	d->fd = open_path(path);
 	if (d->fd < 0)
 		return fault_set(fault, "DREAM_INBOX_DIR: %s: %s", path, strerrordesc_np(errno));
-	if (open_locks(d, fault) != 0)
+	d->live_fd = dir_open_lock(d, ".lock.live", fault);
+	if (d->live_fd < 0 || take_id(d, fault) != 0)
 		goto failed;
 	if (purge(d) != 0) {
 		fault_set(fault, "DREAM_INBOX_DIR: %s: %s", path, strerrordesc_np(errno));
@@ -209,8 +192,6 @@ static void close_fd(struct inbox_dir *d, int *fd)
 
 void dir_close(struct inbox_dir *d)
 {
-	for (int i = 0; i < DIR_SLOT_FILES; i++)
-		close_fd(d, &d->slot_fds[i]);
 	close_fd(d, &d->live_fd);
 	close_fd(d, &d->fd);
 }
@@ -218,31 +199,4 @@ void dir_close(struct inbox_dir *d)
 void dir_temp_name(struct inbox_dir *d, char out[DIR_TEMP_SIZE])
 {
 	snprintf(out, DIR_TEMP_SIZE, ".tmp.%016" PRIx64 ".%llx", d->id, atomic_fetch_add(&d->next_temp, 1));
-}
-
-/* ---- the traces' locks ---- */
-
-int dir_lock(struct inbox_dir *d, const char *trace_id)
-{
-	static const uint8_t key[HASH128_KEY_BYTES]; /* every process must find the same byte */
-	uint8_t hash[HASH128_BYTES];
-	uint64_t byte;
-
-	crypto_hash128(hash, span_of(trace_id), key);
-	memcpy(&byte, hash, sizeof(byte));
-	unsigned slot = hash[8] % DIR_SLOT_FILES;
-	if (d->sys->lock(d->sys, d->slot_fds[slot], true, (off_t)(byte & OFFSET_MASK), 1) == 0) {
-		d->slot_used[slot] = true;
-		return 0;
-	}
-	return errno == EACCES ? EAGAIN : errno;
-}
-
-void dir_unlock_all(struct inbox_dir *d)
-{
-	for (int i = 0; i < DIR_SLOT_FILES; i++) {
-		/* length 0: to the end, all that we hold in the file */
-		if (d->slot_used[i] && d->sys->lock(d->sys, d->slot_fds[i], false, 0, 0) == 0)
-			d->slot_used[i] = false;
-	}
 }

@@ -84,13 +84,17 @@ static int write_all(const struct inbox_sys *sys, int fd, struct span text)
 int file_write(struct inbox_file *f, struct inbox_dir *d, struct span text)
 {
 	const struct inbox_sys *sys = d->sys;
+	struct stat st;
 
 	dir_temp_name(d, f->temp);
 	f->fd = sys->openat(sys, d->fd, f->temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, FILE_MODE);
 	if (f->fd < 0)
 		return errno;
 	f->temp_there = true;
-	if (sys->fchmod(sys, f->fd, FILE_MODE) != 0) /* whatever the umask */
+	/* whatever the umask; a look is cheaper than a change */
+	if (sys->fstat(sys, f->fd, &st) != 0)
+		return errno;
+	if ((st.st_mode & 07777) != FILE_MODE && sys->fchmod(sys, f->fd, FILE_MODE) != 0)
 		return errno;
 	return write_all(sys, f->fd, text);
 }

@@ -7,7 +7,6 @@
  */
 #include "inbox_private.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +19,7 @@
 #define RETRY_MAX_MS   50
 #define CHECK_EVERY_MS 1000
 #define STALLED_MS     5000 /* a batch that has been at it this long: the disk hangs */
-#define SYNC_THREADS   15
+#define SYNC_THREADS   31
 #define LOCK_WAIT_MS   3000
 #define BATCH_MAX      128
 
@@ -218,9 +217,9 @@ static int start_threads(struct inbox *i)
 	                                   .execute = batch_run,
 	                                   .ctx = i};
 
-	i->syncer = syncer_start(i->tuning.sys, i->tuning.sync_threads);
 	i->timer = timer_start();
-	if (i->syncer && i->timer && batch_init(i) == 0)
+	i->syncer = syncer_start(i->tuning.sys, i->tuning.sync_threads);
+	if (batch_init(i) == 0 && i->timer && i->syncer)
 		i->batcher = batcher_start(&batching);
 	return i->batcher ? 0 : -1;
 }
@@ -231,6 +230,7 @@ static void stop_and_free(struct inbox *i)
 	timer_stop(i->timer);
 	syncer_stop(i->syncer);
 	batch_free(i);
+	locks_close(&i->locks);
 	dir_close(&i->dir);
 	pthread_cond_destroy(&i->all_done);
 	pthread_mutex_destroy(&i->check_lock);
@@ -251,16 +251,18 @@ struct inbox *inbox_open_tuned(const struct inbox_options *options, const struct
 	i->options = *options;
 	i->tuning = *tuning;
 	atomic_store(&i->check_good, true);
-	if (dir_open(&i->dir, options->dir, tuning->sys, fault) != 0) {
-		stop_and_free(i);
-		return NULL;
-	}
+	if (dir_open(&i->dir, options->dir, tuning->sys, fault) != 0)
+		goto failed;
+	if (locks_open(&i->locks, &i->dir, fault) != 0)
+		goto failed;
 	if (start_threads(i) != 0) {
 		fault_set(fault, "inbox: no memory or no thread");
-		stop_and_free(i);
-		return NULL;
+		goto failed;
 	}
 	return i;
+failed:
+	stop_and_free(i);
+	return NULL;
 }
 
 struct inbox *inbox_open(const struct inbox_options *options, struct fault *fault)

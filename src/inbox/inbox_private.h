@@ -11,6 +11,7 @@
 #include "dir.h"
 #include "document.h"
 #include "file.h"
+#include "locks.h"
 #include "redact.h"
 #include "simlane/batcher.h"
 #include "simlane/inbox.h"
@@ -53,6 +54,7 @@ struct inbox {
 	struct syncer *syncer;
 
 	/* the batcher's thread */
+	struct inbox_locks locks;
 	struct document document;
 	struct redactor redactor;
 	struct buf text; /* a document as read */

@@ -11,8 +11,9 @@
 #define TOPS  0x8080808080808080u
 #define BLOCK 64 /* bytes whose answers fit one 64-bit mask */
 
-/* Letters further apart than this are never closed up (views.h: GAP_MAX). */
-#define NEAR 5
+/* Letters this far apart are never closed up: four separators (views_words.c:
+ * GAP_MAX) have at most five single spaces around them. */
+#define NEAR 10
 
 struct masks {
 	uint64_t letters, digits, spaces;

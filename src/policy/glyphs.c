@@ -10,6 +10,7 @@
 
 #define FOLD_OPTIONS (UTF8PROC_STABLE | UTF8PROC_COMPOSE | UTF8PROC_COMPAT | UTF8PROC_CASEFOLD | UTF8PROC_IGNORE)
 #define FOLD_MAX     24 /* U+FDFA becomes 18 */
+#define ROOM         192
 #define MARKS_IN_ROW 30 /* UAX #15 section 13: more of them is no text */
 
 static int32_t ascii_lower(int32_t c)
@@ -199,6 +200,22 @@ static bool may_compose(int32_t c)
 	return is_jamo(out[0]) || (category >= UTF8PROC_CATEGORY_MN && category <= UTF8PROC_CATEGORY_ME);
 }
 
+static bool read_alike(int32_t c, enum reading one, enum reading other)
+{
+	int32_t room[2][ROOM];
+	struct codes codes[2] = {{room[0], 0, ROOM, true}, {room[1], 0, ROOM, true}}; /* failed: never grown */
+	enum reading readings[2] = {one, other};
+
+	for (size_t i = 0; i < 2; i++) {
+		if (readings[i] == READ_FOLDED)
+			glyph_fold(&codes[i], c);
+		else
+			glyph_skeleton(&codes[i], readings[i], c);
+	}
+	return codes[0].len == codes[1].len && codes[0].len < ROOM &&
+	       memcmp(room[0], room[1], codes[0].len * sizeof(int32_t)) == 0;
+}
+
 unsigned glyph_kind(int32_t c)
 {
 	utf8proc_category_t category = utf8proc_category(c);
@@ -220,7 +237,13 @@ unsigned glyph_kind(int32_t c)
 		return kind | GLYPH_IGNORABLE;
 	if (is_l_or_i(c))
 		kind |= GLYPH_L_OR_I;
-	return may_compose(c) ? kind | GLYPH_COMPOSES : kind;
+	if (may_compose(c))
+		kind |= GLYPH_COMPOSES;
+	if (!read_alike(c, READ_FOLDED, READ_SKELETON_BEFORE))
+		kind |= GLYPH_MAPPED;
+	if (!read_alike(c, READ_SKELETON_BEFORE, READ_SKELETON_AFTER))
+		kind |= GLYPH_TWICE;
+	return kind;
 }
 
 int32_t glyph_plain(int32_t accented)

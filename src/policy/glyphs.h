@@ -25,6 +25,8 @@ enum glyph_kind {
 	GLYPH_ZERO_SPACE = 32,  /* U+200B */
 	GLYPH_TAG = 64,
 	GLYPH_L_OR_I = 128,   /* may be taken for an l as well as for an i */
+	GLYPH_MAPPED = 512,   /* its skeleton may be other than what it folds to */
+	GLYPH_TWICE = 1024,   /* its skeleton before folding may be other than after */
 	GLYPH_COMPOSES = 256, /* may join the character before it */
 };
 

@@ -22,7 +22,6 @@ const char policy_error_id[] = "policy-error";
 static const char *const top_members[] = {"version", "limits", "rules", "redact", NULL};
 static const char *const limit_members[] = {"max_goal_chars", "forbid_node_types", NULL};
 static const char *const redact_members[] = {"email", "phone", NULL};
-static const char *const default_node_types[] = {"DECISION", "AWARENESS"};
 
 int load_members(struct load *l, uint32_t object, const char *where, const char *const *known)
 {
@@ -96,18 +95,15 @@ static int load_object(struct load *l, const char *name, const char *const *know
 static int load_node_types(struct load *l, uint32_t list)
 {
 	struct policy *p = l->policy;
-	bool given = list != JDOC_NONE;
-	size_t n = sizeof(default_node_types) / sizeof(default_node_types[0]);
 
-	if (given && (jdoc_type(&l->doc, list) != JDOC_ARRAY || l->doc.nodes[list].count > NODE_TYPES_MAX))
+	if (list == JDOC_NONE)
+		return 0;
+	if (jdoc_type(&l->doc, list) != JDOC_ARRAY || l->doc.nodes[list].count > NODE_TYPES_MAX)
 		return fault_set(l->fault, "forbid_node_types: must be an array of at most %d strings", NODE_TYPES_MAX);
-	n = given ? l->doc.nodes[list].count : n;
-	p->node_types = calloc(n + 1, sizeof(*p->node_types));
+	p->node_types = calloc(l->doc.nodes[list].count + 1, sizeof(*p->node_types));
 	if (!p->node_types)
 		return fault_set(l->fault, "out of memory");
-	for (size_t i = 0; !given && i < n; i++)
-		p->node_types[p->node_type_count++] = default_node_types[i];
-	for (uint32_t i = list + 1; given && i < l->doc.nodes[list].next; i = l->doc.nodes[i].next) {
+	for (uint32_t i = list + 1; i < l->doc.nodes[list].next; i = l->doc.nodes[i].next) {
 		const char *type = load_text(l, i, "forbid_node_types", 1, VERSION_MAX);
 		if (!type)
 			return -1;

@@ -11,8 +11,8 @@
 
 /* A decision's time. Honest seeds of the largest body take some milliseconds;
  * only patterns that backtrack without end come near it. */
-#define BUDGET_US       500000
-#define MATCHES_UNTIMED 8
+#define BUDGET_US     1000000
+#define STEPS_UNTIMED 8
 
 /* A text of less than these bytes has no view longer than itself (a letter-
  * spaced run that is tried in several ways has at least five letters). */
@@ -30,7 +30,7 @@ static bool out_of_time(struct pass *pass)
 {
 	int64_t now_us;
 
-	if (++pass->matches <= MATCHES_UNTIMED)
+	if (++pass->steps <= STEPS_UNTIMED)
 		return false;
 	now_us = clock_mono_us(&clock_system);
 	if (pass->deadline_us == 0)
@@ -153,9 +153,17 @@ static bool is_nobody(const struct candidates *candidates)
  * half is looked at once. */
 static void match_view(struct pass *pass, const struct view *view)
 {
-	size_t from = 0, middle = skip_chars(view, 0, WINDOW_STEP), to;
-	struct candidates first = look(pass, view, 0, middle);
+	size_t from = 0, middle, to;
+	struct candidates first;
 
+	if (view->text.len <= WINDOW_CHARS) { /* bytes: no need to count */
+		first = look(pass, view, 0, view->text.len);
+		if (!is_nobody(&first))
+			match_window(pass, view, view->text, &first);
+		return;
+	}
+	middle = skip_chars(view, 0, WINDOW_STEP);
+	first = look(pass, view, 0, middle);
 	do {
 		struct candidates second, both;
 		to = skip_chars(view, middle, WINDOW_CHARS - WINDOW_STEP);
@@ -217,8 +225,10 @@ static void match_views(struct pass *pass, enum scope scope, struct span text)
 			struct view view = {scope, reading, CLOSE_NONE, {NULL, 0}, false};
 			if (!views_wanted(views, reading, filler))
 				continue;
-			if (!views_read(views, reading, filler, &view.text))
+			if (out_of_time(pass) || !views_read(views, reading, filler, &view.text)) {
+				pass->error = true;
 				break;
+			}
 			if (!pass->careful && is_repeated(views, reading, filler, view.text))
 				continue;
 			view.ascii = is_ascii(view.text);
@@ -280,10 +290,12 @@ void match_names(struct pass *pass, const struct names *names, struct span text)
 	pass->error |= !views_begin(views, text);
 	if (views->ascii && views_read(views, READ_FOLDED, FILL_DROP, &read))
 		match_ascii_name(pass, names, read);
-	for (enum filler filler = 0; filler < FILLERS && !views->ascii; filler++)
-		for (enum reading reading = 0; reading < READ_HIDDEN && !pass->error; reading++)
-			if ((views_wanted(views, reading, filler) || reading > READ_SKELETON_AFTER) &&
-			    views_read(views, reading, filler, &read))
+	for (enum filler filler = 0; filler < FILLERS && !views->ascii; filler++) {
+		if (!views_wanted(views, READ_FOLDED, filler))
+			continue;
+		for (enum reading reading = 0; reading < READ_HIDDEN; reading++)
+			if (views_read(views, reading, filler, &read))
 				compare_reading(pass, names, reading, read);
+	}
 	pass->error |= views_failed(views);
 }

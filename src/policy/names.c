@@ -45,6 +45,7 @@ static int name_read(struct names *names, struct name *name, struct views *views
 	name->readings[reading] = (struct span){kept, text.len};
 	names->longest = text.len > names->longest ? text.len : names->longest;
 	names->ascii_seen |= is_ascii(text);
+	/* cppcheck-suppress memleak ; the name keeps it */
 	return 0;
 }
 

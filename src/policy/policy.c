@@ -58,6 +58,8 @@ const struct regex *policy_redact_phone(const struct policy *p)
 
 bool policy_forbids_node_type(const struct policy *p, struct span type)
 {
+	if (span_is(type, "DECISION") || span_is(type, "AWARENESS"))
+		return true;
 	for (size_t i = 0; i < p->node_type_count; i++)
 		if (span_is(type, p->node_types[i]))
 			return true;

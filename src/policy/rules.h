@@ -66,7 +66,7 @@ struct policy {
 	size_t advice_count;
 	const char **ids; /* of rules that deny or step up, "policy-error" last */
 	size_t id_count;
-	const char **node_types; /* that never leave the lane */
+	const char **node_types; /* that never leave the lane, beside DECISION and AWARENESS */
 	size_t node_type_count;
 	struct regex *redact_email, *redact_phone;
 };

@@ -52,7 +52,7 @@ struct pass {
 	uint64_t advice;
 	bool fired; /* any rule, one that a step-up satisfies included */
 	bool error;
-	unsigned matches;                                          /* tried so far */
+	unsigned steps;                                            /* views made and matches tried so far */
 	int64_t deadline_us;                                       /* 0: not begun */
 	uint32_t node;                                             /* the string looked at */
 	void (*careful)(struct pass *pass, const struct hit *hit); /* NULL: a fast pass */

@@ -5,44 +5,58 @@
 
 #include "views_words.h"
 
-#define ACCENTED_WORD 4 /* letters from which on a word's accents are dropped */
+#define ACCENTED_WORD  4 /* letters from which on a word's accents are dropped */
+#define MEMO_COUNT_MAX 64
+#define POOL_CODES     8192
 
-struct memo *memo_of(struct views *v, int32_t c)
+void memo_fill(struct memo *m, int32_t c)
 {
-	struct memo *m = &v->memo[(uint32_t)c % MEMO_ENTRIES];
+	m->code = c;
+	m->kind = (uint16_t)glyph_kind(c);
+	m->known = 0;
+}
 
-	if (m->code != c) {
-		m->code = c;
-		m->kind = (uint16_t)glyph_kind(c);
-		m->known = 0;
+/* Keeps what was appended last as the character's reading. A full pool is
+ * begun anew: it holds more than the memo can. */
+static void memo_keep(struct views *v, struct memo *m, enum reading reading, size_t from)
+{
+	size_t count = v->read.len - from;
+
+	if (v->read.failed || count > MEMO_COUNT_MAX || (!v->pool.at && !codes_grow(&v->pool, POOL_CODES)))
+		return;
+	if (v->pool.len + count > POOL_CODES) {
+		v->pool.len = 0;
+		for (size_t i = 0; i < MEMO_ENTRIES; i++)
+			v->memo[i].known = 0;
 	}
-	return m;
+	m->first[reading] = (uint32_t)v->pool.len;
+	m->count[reading] = (uint8_t)count;
+	m->known |= (uint8_t)(1u << reading);
+	for (size_t i = from; i < v->read.len; i++)
+		codes_add(&v->pool, v->read.at[i]);
 }
 
 /* Appends the reading of a character that is neither white space nor ignorable. */
 static void read_glyph(struct views *v, struct memo *m, enum reading reading)
 {
-	size_t before = v->read.len, count;
+	size_t from = v->read.len;
+	bool joins = reading == READ_FOLDED && (v->kinds & GLYPH_COMPOSES);
 
-	if (m->known >> reading & 1) {
+	if (!joins && (m->known >> reading & 1)) {
 		for (size_t i = 0; i < m->count[reading]; i++)
-			codes_add(&v->read, m->out[reading][i]);
+			codes_add(&v->read, v->pool.at[m->first[reading] + i]);
 		return;
 	}
 	if (reading != READ_FOLDED)
 		glyph_skeleton(&v->read, reading, m->code);
 	else
 		glyph_fold(&v->read, m->code);
-	/* Where characters join each other, the whole text is composed later. */
-	if (reading == READ_FOLDED && !(v->kinds & GLYPH_COMPOSES))
-		glyph_compose(&v->read, before);
-	count = v->read.len - before;
-	if (count > MEMO_CODES || v->read.failed || (reading == READ_FOLDED && (v->kinds & GLYPH_COMPOSES)))
+	/* Where characters may join each other the whole text is composed, later. */
+	if (joins)
 		return;
-	for (size_t i = 0; i < count; i++)
-		m->out[reading][i] = v->read.at[before + i];
-	m->count[reading] = (uint8_t)count;
-	m->known |= (uint8_t)(1u << reading);
+	if (reading == READ_FOLDED)
+		glyph_compose(&v->read, from);
+	memo_keep(v, m, reading, from);
 }
 
 static bool is_filler_space(unsigned kind, enum filler filler)
@@ -118,17 +132,26 @@ bool views_begin(struct views *v, struct span text)
 	return true;
 }
 
-bool views_wanted(const struct views *v, enum reading reading, enum filler filler)
+static bool filler_wanted(const struct views *v, enum filler filler)
 {
-	if (v->ascii)
-		return reading == READ_FOLDED && filler == FILL_DROP;
-	if (reading == READ_HIDDEN)
-		return (v->kinds & GLYPH_TAG) && filler == FILL_DROP;
-	if ((reading == READ_SKELETON_L || reading == READ_SKELETON_I) && !(v->kinds & GLYPH_L_OR_I))
-		return false;
 	if (filler == FILL_WIDE_SPACE)
 		return v->kinds & GLYPH_WIDE_FILLER;
 	return filler == FILL_DROP || (v->kinds & GLYPH_ZERO_SPACE);
+}
+
+bool views_wanted(const struct views *v, enum reading reading, enum filler filler)
+{
+	static const unsigned needs[READINGS] = {
+	        [READ_SKELETON_BEFORE] = GLYPH_MAPPED,
+	        [READ_SKELETON_AFTER] = GLYPH_TWICE,
+	        [READ_SKELETON_L] = GLYPH_L_OR_I,
+	        [READ_SKELETON_I] = GLYPH_L_OR_I,
+	        [READ_HIDDEN] = GLYPH_TAG,
+	};
+
+	if (!filler_wanted(v, filler) || (reading == READ_HIDDEN && filler != FILL_DROP))
+		return false;
+	return reading == READ_FOLDED || (v->kinds & needs[reading]);
 }
 
 static bool has_accented(const struct codes *read)
@@ -164,6 +187,8 @@ void views_free(struct views *v)
 	codes_free(&v->raw);
 	codes_free(&v->read);
 	codes_free(&v->runs);
+	codes_free(&v->pool);
+	memset(v->memo, 0, sizeof(v->memo)); /* it points into the pool */
 	for (size_t i = 0; i < READINGS; i++)
 		buf_free(&v->texts[i]);
 	buf_free(&v->closed);
@@ -171,7 +196,7 @@ void views_free(struct views *v)
 
 bool views_failed(const struct views *v)
 {
-	bool failed = v->raw.failed || v->read.failed || v->runs.failed || v->closed.failed;
+	bool failed = v->raw.failed || v->read.failed || v->runs.failed || v->pool.failed || v->closed.failed;
 
 	for (size_t i = 0; i < READINGS; i++)
 		failed |= v->texts[i].failed;

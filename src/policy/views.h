@@ -25,8 +25,7 @@
 #include "codes.h"
 #include "simlane/buf.h"
 
-#define MEMO_ENTRIES 256 /* by the code's low byte */
-#define MEMO_CODES   2   /* longer readings are made each time */
+#define MEMO_ENTRIES 1024 /* by the code's low bits */
 
 enum reading {
 	READ_FOLDED,          /* NFKC_Casefold without ignorable characters */
@@ -60,7 +59,7 @@ struct memo {
 	uint16_t kind;
 	uint8_t known; /* readings: one bit each */
 	uint8_t count[READ_HIDDEN];
-	int32_t out[READ_HIDDEN][MEMO_CODES];
+	uint32_t first[READ_HIDDEN]; /* place in the pool */
 };
 
 struct views {
@@ -72,6 +71,7 @@ struct views {
 	bool ascii;
 	unsigned kinds; /* of all characters of the text above U+007F, or-ed */
 	struct memo memo[MEMO_ENTRIES];
+	struct codes pool; /* what memos read as */
 };
 
 void views_free(struct views *v);

@@ -1,14 +1,14 @@
 /*
  * views_words - white space collapsed, letter-spaced words closed up
  *
- * A run is three or more letters that stand alone, each gap between them at
- * most four characters that are neither letters nor digits: "d e l e t e",
- * "d.e.l.e.t.e   a.l.l". Within a run the narrow gap joins letters and a wider
+ * A run is three or more letters that stand alone, with white space and at
+ * most four other characters that are neither letters nor digits in each gap
+ * between them: "d e l e t e", "d.e.l.e.t.e   a.l.l". Within a run the narrow gap joins letters and a wider
  * one, or white space where the narrow gap has none, ends a word.
  */
 #include "views_words.h"
 
-#define GAP_MAX   4 /* ascii.c: NEAR */
+#define GAP_MAX   4 /* without white space; ascii.c: NEAR */
 #define RUN_MIN   3
 #define STRAY_MIN 5 /* letters from which on a run is also tried without its ends */
 
@@ -69,14 +69,14 @@ static void find_runs(struct views *v)
 {
 	const struct codes *read = &v->read;
 	struct codes *runs = &v->runs;
-	size_t first = 0, last = 0, letters = 0;
+	size_t first = 0, last = 0, letters = 0, marks = 0;
 	unsigned before = 0, here = read->len > 0 ? kind_of(v, read->at[0]) : 0;
 
 	runs->len = 0;
 	for (size_t i = 0; i < read->len; i++) {
 		unsigned behind = i + 1 < read->len ? kind_of(v, read->at[i + 1]) : 0;
 		bool alone = (here & GLYPH_LETTER) && !((before | behind) & GLYPH_WORD);
-		if (((here & GLYPH_WORD) && !alone) || (alone && letters > 0 && i - last > GAP_MAX + 1)) {
+		if (((here & GLYPH_WORD) && !alone) || (alone && marks > GAP_MAX)) {
 			run_end(runs, first, last, letters);
 			letters = 0;
 		}
@@ -85,6 +85,7 @@ static void find_runs(struct views *v)
 			last = i;
 			letters++;
 		}
+		marks = (here & GLYPH_WORD) ? 0 : marks + (read->at[i] != ' ');
 		before = here;
 		here = behind;
 	}
@@ -108,7 +109,7 @@ static size_t gap_end(struct views *v, size_t from)
 
 static void close_words(struct buf *out, struct views *v, size_t first, size_t end)
 {
-	size_t narrow = GAP_MAX + 1;
+	size_t narrow = SIZE_MAX;
 	bool marked = false; /* some narrow gap is more than white space */
 
 	for (size_t i = first; i + 1 < end; i = gap_end(v, i + 1)) {

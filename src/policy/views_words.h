@@ -4,8 +4,17 @@
 
 #include "glyphs.h"
 
+void memo_fill(struct memo *m, int32_t c);
+
 /* What the character is, from the memo. c is above U+007F. */
-struct memo *memo_of(struct views *v, int32_t c);
+static inline struct memo *memo_of(struct views *v, int32_t c)
+{
+	struct memo *m = &v->memo[(uint32_t)c % MEMO_ENTRIES];
+
+	if (m->code != c)
+		memo_fill(m, c);
+	return m;
+}
 
 /* enum glyph_kind, for any character; of ASCII only what the words need. */
 static inline unsigned kind_of(struct views *v, int32_t c)

@@ -43,10 +43,12 @@ uint64_t trace_place(const struct memory *m, int64_t ms, uint32_t bits)
 
 uint64_t key_place(const struct memory *m, const uint8_t *key_digest)
 {
-	uint64_t head;
+	uint64_t words[DIGEST_BYTES / sizeof(uint64_t)], place = 0;
 
-	memcpy(&head, key_digest, sizeof(head));
-	return memory_mix(m, head);
+	memcpy(words, key_digest, sizeof(words));
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		place = memory_mix(m, place ^ words[i]);
+	return place;
 }
 
 bool memory_budget(struct memory *m, size_t need, int64_t limit)

@@ -115,3 +115,12 @@ def test_an_empty_or_endless_key_is_400(client):
     for key in ("", "x" * 256, "x" * 3000, "a b", "a\tb", "\xe9"):
         answer = client.post("/schedule", BODY, headers=keyed(key))
         assert (answer.status, answer.code) == (400, "bad-request")
+
+
+def test_a_key_that_is_being_used_is_409_with_a_time_to_come_back(new_lane, mint):
+    """The failing store calls about half of all keys in flight; none is ever a 202."""
+    client = new_lane(SIM_JOB_STORE="failing", SIMLANE_TEST=1).client(mint())
+    answers = [client.post("/schedule", BODY, headers=keyed(f"k{i}")) for i in range(16)]
+    in_flight = [a for a in answers if a.status == 409]
+    assert in_flight and all(a.code == "idempotency-in-flight" and a.header("Retry-After") for a in in_flight)
+    assert {a.status for a in answers} == {409, 503}

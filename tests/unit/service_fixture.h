@@ -3,8 +3,8 @@
  *
  * A real service over a real store, inbox (in a directory of its own),
  * verifier, timer and policy. The store is wrapped, so that a test can step
- * in before and after each operation (struct hooks); the wall clock is the
- * system's with an offset that the test moves.
+ * in before each operation (struct hooks); the clocks are the system's with an
+ * offset that the test moves.
  */
 #ifndef TEST_SERVICE_FIXTURE_H
 #define TEST_SERVICE_FIXTURE_H
@@ -42,8 +42,7 @@ static inline int64_t lane_wall_ms(const struct clock *c)
 
 static inline int64_t lane_mono_us(const struct clock *c)
 {
-	(void)c;
-	return clock_system.mono_us(&clock_system);
+	return clock_system.mono_us(&clock_system) + atomic_load(&((struct lane_clock *)(uintptr_t)c)->ahead_ms) * 1000;
 }
 
 /* ---- the store, with a test that steps in ---- */
@@ -275,21 +274,21 @@ static inline void lane_open(struct lane *l, const struct lane_setup *setup)
 	                                              .authorize_ctx = l->verifier},
 	                      &fault);
 	ck_assert_msg(l->inbox != NULL, "%s", fault.text);
-	l->service = service_new(
-	        &(struct service_options){
-	                .clock = &l->clock.clock,
-	                .store = &l->store.store,
-	                .inbox = l->inbox,
-	                .verifier = l->verifier,
-	                .timer = l->timer,
-	                .ids = l->ids,
-	                .enabled = !setup->disabled,
-	                .job_ttl_ms = TTL_MS,
-	                .request_timeout_ms = setup->request_timeout_ms ? setup->request_timeout_ms : 5000,
-	                .policy_file = setup->policy ? l->policy_file : NULL,
-	                .keyring_file = l->keyring_file,
-	                .revoked_file = l->revoked_file},
-	        &fault);
+	l->service = service_new(&(struct service_options){.clock = &l->clock.clock,
+	                                                   .store = &l->store.store,
+	                                                   .inbox = l->inbox,
+	                                                   .verifier = l->verifier,
+	                                                   .timer = l->timer,
+	                                                   .ids = l->ids,
+	                                                   .enabled = !setup->disabled,
+	                                                   .job_ttl_ms = TTL_MS,
+	                                                   .request_timeout_ms = setup->request_timeout_ms
+	                                                                                 ? setup->request_timeout_ms
+	                                                                                 : 5000,
+	                                                   .policy_file = setup->policy ? l->policy_file : NULL,
+	                                                   .keyring_file = l->keyring_file,
+	                                                   .revoked_file = l->revoked_file},
+	                         &fault);
 	ck_assert_msg(l->service != NULL, "%s", fault.text);
 }
 
@@ -303,20 +302,6 @@ static inline void dir_remove(const char *path)
 	if (d)
 		closedir(d);
 	(void)rmdir(path);
-}
-
-/* In the order in which the daemon does it. */
-static inline void lane_close(struct lane *l)
-{
-	service_stop(l->service);
-	inbox_close(l->inbox);
-	store_close(l->store.inner);
-	timer_stop(l->timer);
-	service_free(l->service);
-	verifier_free(l->verifier);
-	idgen_free(l->ids);
-	dir_remove(l->inbox_dir);
-	dir_remove(l->dir);
 }
 
 /* How many documents lie in the inbox. */
@@ -518,6 +503,28 @@ static inline enum problem ask_once(struct lane *l, const struct claims *claims,
 	enum problem p = a.call.reply.problem;
 	ask_free(&a);
 	return p;
+}
+
+/* Nothing may run any more when what it uses is taken away: the prober first
+ * (it answers in order, so its last look has ended with this one), then what
+ * is being written, then the timer's thread, which may still be behind the end
+ * of a call. */
+static inline void lane_close(struct lane *l)
+{
+	struct ask a;
+	ask_init(&a, l, NULL);
+	service_ready(l->service, &a.call);
+	ck_assert(ask_wait(&a, 30000));
+	ask_free(&a);
+	service_stop(l->service);
+	inbox_close(l->inbox);
+	timer_stop(l->timer);
+	store_close(l->store.inner);
+	service_free(l->service);
+	verifier_free(l->verifier);
+	idgen_free(l->ids);
+	dir_remove(l->inbox_dir);
+	dir_remove(l->dir);
 }
 
 /* ---- the store itself, for who holds a claim from outside ---- */

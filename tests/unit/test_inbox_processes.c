@@ -9,7 +9,7 @@
 #include <stdatomic.h>
 #include <sys/wait.h>
 
-#include "../../src/inbox/dir.h"
+#include "../../src/inbox/locks.h"
 #include "inbox_util.h"
 
 enum { PROCESSES = 2, TRACES = 8, EACH = 25 };
@@ -65,13 +65,16 @@ START_TEST(two_processes_merge_into_the_same_documents)
 END_TEST
 
 /* Another daemon that hangs in the middle of a write to that trace. */
-static struct inbox_dir hold(const char *trace)
+static struct inbox_locks hold(const char *trace)
 {
 	struct inbox_dir d;
+	struct inbox_locks l;
 	struct fault fault = {""};
 	ck_assert_msg(dir_open(&d, inbox_path, &inbox_sys_real, &fault) == 0, "%s", fault.text);
-	ck_assert_int_eq(dir_lock(&d, trace), 0);
-	return d;
+	ck_assert_msg(locks_open(&l, &d, &fault) == 0, "%s", fault.text);
+	dir_close(&d);
+	ck_assert_int_eq(locks_take(&l, trace), 0);
+	return l;
 }
 
 START_TEST(a_hung_process_holds_up_its_own_trace_only)
@@ -79,7 +82,7 @@ START_TEST(a_hung_process_holds_up_its_own_trace_only)
 	enum { OTHERS = 200 };
 	struct inbox_tuning tuning = inbox_tuning_default;
 	tuning.lock_wait_ms = 300;
-	struct inbox_dir hung = hold("held");
+	struct inbox_locks hung = hold("held");
 	struct inbox *i = inbox_start(&tuning);
 	struct claims claims = inbox_claims("default");
 	struct inbox_write request = inbox_request(&claims, "held", "[{}]");
@@ -96,16 +99,16 @@ START_TEST(a_hung_process_holds_up_its_own_trace_only)
 	int64_t took_ms = clock_mono_ms(&clock_system) - start_ms;
 	ck_assert_int_ge(took_ms, 200);
 	ck_assert_int_eq(access(inbox_file_path("held.json"), F_OK), -1);
-	dir_unlock_all(&hung);
+	locks_release(&hung);
 	ck_assert_int_eq(inbox_write_as(i, "default", "held", "[{}]").status, INBOX_OK);
-	dir_close(&hung);
+	locks_close(&hung);
 	inbox_close(i);
 }
 END_TEST
 
 START_TEST(a_trace_is_written_as_soon_as_its_lock_is_free)
 {
-	struct inbox_dir other = hold("held");
+	struct inbox_locks other = hold("held");
 	struct inbox *i = inbox_start(NULL);
 	struct claims claims = inbox_claims("default");
 	struct inbox_write request = inbox_request(&claims, "held", "[{}]");
@@ -114,7 +117,7 @@ START_TEST(a_trace_is_written_as_soon_as_its_lock_is_free)
 	inbox_write(i, &request, inbox_wait_done, &held);
 	poll(NULL, 0, 60);
 	ck_assert_int_eq(held.done, 0);
-	dir_close(&other);
+	locks_close(&other);
 	ck_assert_int_eq(inbox_wait_for(&held).status, INBOX_OK);
 	inbox_close(i);
 }
@@ -124,7 +127,7 @@ START_TEST(closing_waits_for_a_trace_that_is_held)
 {
 	struct inbox_tuning tuning = inbox_tuning_default;
 	tuning.lock_wait_ms = 150;
-	struct inbox_dir other = hold("held");
+	struct inbox_locks other = hold("held");
 	struct inbox *i = inbox_start(&tuning);
 	struct claims claims = inbox_claims("default");
 	struct inbox_write request = inbox_request(&claims, "held", "[{}]");
@@ -134,7 +137,7 @@ START_TEST(closing_waits_for_a_trace_that_is_held)
 	inbox_close(i);
 	ck_assert_int_eq(held.done, 1);
 	ck_assert_int_eq(held.result.status, INBOX_UNAVAILABLE);
-	dir_close(&other);
+	locks_close(&other);
 }
 END_TEST
 

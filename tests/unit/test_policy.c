@@ -5,6 +5,8 @@
 #include "policy_help.h"
 #include "simlane/regex.h"
 
+#include <time.h>
+
 #define RULE(members) "{\"version\":\"1\",\"rules\":[{" members "}]}"
 #define DENY(members) RULE("\"id\":\"r\",\"effect\":\"deny\"," members)
 
@@ -370,6 +372,12 @@ static double screened_in_s(struct policy *p, const struct buf *json, struct pol
 	return (double)start_us / 1e6;
 }
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define HOSTILE_S 10.0
+#else
+#define HOSTILE_S 0.7 /* on an idle machine some hundredths */
+#endif
+
 START_TEST(the_largest_hostile_bodies_are_decided_in_time)
 {
 	static const char *const pieces[] = {"a",
@@ -387,19 +395,23 @@ START_TEST(the_largest_hostile_bodies_are_decided_in_time)
 	                                     "я",
 	                                     "Ⅷ",
 	                                     "d\u0332\u200b ",
-	                                     "  "};
+	                                     "  ",
+	                                     "яŏ",
+	                                     "ﷺ\u200b\u3164ӏ",
+	                                     "drop ӏ\u200b\u3164 "};
 	struct policy *p = must_load(NULL);
 
 	for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
 		struct buf json = BUF_EMPTY;
 		struct policy_verdict v;
-		double s;
+		clock_t start = clock();
+		double s, cpu_s;
 		long_seed(&json, pieces[i], 256 * 1024);
 		s = screened_in_s(p, &json, &v);
-		ck_assert_msg(!v.rule || strcmp(v.rule, "policy-error") != 0, "\"%s\" is out of time", pieces[i]);
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-		ck_assert_msg(s < 0.4, "\"%s\" takes %.3f s", pieces[i], s);
-#endif
+		cpu_s = (double)(clock() - start) / CLOCKS_PER_SEC;
+		ck_assert_msg(s > HOSTILE_S || !v.rule || strcmp(v.rule, "policy-error") != 0, "\"%s\": %s", pieces[i],
+		              v.rule);
+		ck_assert_msg(cpu_s < HOSTILE_S, "\"%s\" takes %.3f s", pieces[i], cpu_s);
 		buf_free(&json);
 	}
 	snapshot_let_go(policy_ref(p));
@@ -528,12 +540,48 @@ START_TEST(an_explanation_names_the_place_the_view_and_the_decision)
 }
 END_TEST
 
+/* ---- threads ---- */
+
+static void *screen_often(void *arg)
+{
+	static const char seed[] = "{\"goal\":\"план: d.e.l.e.t.e it аll\",\"ul_tags\":[\"ΛSIM\"]}";
+	struct screen *s = screen_new();
+	struct jdoc doc = JDOC_EMPTY;
+	struct policy_verdict v;
+	intptr_t denied = 0;
+
+	must_parse(&doc, span_of(seed));
+	for (int i = 0; i < 300; i++) {
+		policy_screen(arg, s, &doc, 0, false, &v);
+		denied += v.effect == POLICY_DENY;
+	}
+	jdoc_free(&doc);
+	screen_free(s);
+	return (void *)denied;
+}
+
+START_TEST(one_policy_serves_many_threads)
+{
+	struct policy *p = must_load(NULL);
+	pthread_t threads[4];
+
+	for (size_t i = 0; i < 4; i++)
+		ck_assert_int_eq(pthread_create(&threads[i], NULL, screen_often, p), 0);
+	for (size_t i = 0; i < 4; i++) {
+		void *denied = NULL;
+		ck_assert_int_eq(pthread_join(threads[i], &denied), 0);
+		ck_assert_int_eq((intptr_t)denied, 300);
+	}
+	snapshot_let_go(policy_ref(p));
+}
+END_TEST
+
 /* ---- no allocation on the way of a request ---- */
 
 #if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 void *__libc_malloc(size_t size);
 void *__libc_realloc(void *old, size_t size);
-static unsigned long allocations;
+static atomic_ulong allocations;
 
 void *malloc(size_t size)
 {
@@ -603,6 +651,7 @@ int main(void)
 	tcase_add_test(tc, the_fast_pass_decides_as_the_careful_one_on_random_texts);
 	tcase_add_test(tc, no_length_and_no_place_slips_past_the_quick_look);
 	tcase_add_test(tc, an_explanation_names_the_place_the_view_and_the_decision);
+	tcase_add_test(tc, one_policy_serves_many_threads);
 #ifndef NO_ALLOCATION_COUNT
 	tcase_add_test(tc, a_warm_decision_allocates_nothing);
 #endif

@@ -38,8 +38,8 @@ START_TEST(a_schedule_answers_with_ids_and_nothing_else)
 	ask(&a, &lane, service_schedule, SIMPLE);
 	ck_problem(&a, PROBLEM_NONE);
 	json_t *body = ask_body(&a);
-	ck_assert_int_eq(
-	        json_unpack(body, "{s:s,s:s,s:b!}", "trace_id", &trace, "job_id", &job, "accepted", &accepted), 0);
+	ck_assert_int_eq(json_unpack(body, "{s:s,s:s,s:b!}", "trace_id", &trace, "job_id", &job, "accepted", &accepted),
+	                 0);
 	ck_assert_int_eq(accepted, 1);
 	ck_assert(job_id_parse(span_of(job), NULL));
 	ck_assert(trace_id_parse(span_of(trace), NULL, NULL));
@@ -362,8 +362,8 @@ START_TEST(advice_reaches_the_shard)
 	json_t *shard = json_array_get(json_object_get(body, "shards"), 0);
 	json_t *risk = json_array_get(json_object_get(shard, "risks"), 0);
 	ck_assert_str_eq(json_string_value(json_object_get(risk, "rule")), "irreversible-change");
-	ck_assert_double_eq_tol(
-	        json_number_value(json_object_get(json_object_get(shard, "scores"), "safety")), 0.84, 1e-9);
+	ck_assert_double_eq_tol(json_number_value(json_object_get(json_object_get(shard, "scores"), "safety")), 0.84,
+	                        1e-9);
 	json_decref(body);
 	ask_free(&a);
 }
