@@ -66,6 +66,7 @@ struct jdoc {
 	uint32_t cap;
 	struct jdoc_chunk *chunks; /* memory of unescaped strings */
 	bool spaced;               /* there is white space between its tokens */
+	unsigned max_depth;        /* set by the caller before a parse; 0: JDOC_MAX_DEPTH */
 };
 
 enum jdoc_error {
@@ -85,7 +86,7 @@ struct jdoc_where {
 	unsigned line, column;
 };
 
-#define JDOC_EMPTY ((struct jdoc){NULL, 0, 0, NULL, false})
+#define JDOC_EMPTY ((struct jdoc){NULL, 0, 0, NULL, false, 0})
 
 /* Text longer than UINT32_MAX - 1 bytes is JDOC_SYNTAX. where may be NULL. */
 enum jdoc_error jdoc_parse(struct jdoc *d, struct span text, struct jdoc_where *where);

@@ -203,8 +203,9 @@ void store_cancel(struct store *s, const char *tenant, const char *job_id, store
 /* The job of that trace, of whatever tenant, in whatever state: OK or NOT_FOUND. */
 void store_trace(struct store *s, const char *trace_id, store_done *done, void *arg);
 
-/* Registers w. False: the revision has already moved, the job is gone, or the
- * store closes: w is not registered and will not be woken. */
+/* Registers w (zero but for wake, job_id, seen_revision). False: the revision
+ * has already moved, the job is gone, or the store closes: w is not registered
+ * and will not be woken. */
 bool store_watch(struct store *s, struct store_watch *w);
 /* True: taken out, will not be woken. False: its wake has begun (and may still
  * be running) or it was never registered. */

@@ -22,7 +22,7 @@ struct reader {
 	struct jdoc *doc;
 	const char *at, *end;
 	enum jdoc_error error; /* the first one; at stands where it was found */
-	unsigned depth;
+	unsigned depth, max_depth;
 };
 
 static bool fail(struct reader *r, enum jdoc_error error)
@@ -464,7 +464,7 @@ static bool read_elements(struct reader *r, uint32_t container, bool object)
 
 static bool read_container(struct reader *r, bool object)
 {
-	if (r->depth == JDOC_MAX_DEPTH)
+	if (r->depth == r->max_depth)
 		return fail(r, JDOC_TOO_DEEP);
 	uint32_t index = node_add(r, object ? JDOC_OBJECT : JDOC_ARRAY);
 	if (index == JDOC_NONE)
@@ -521,7 +521,12 @@ static void locate(struct span text, const char *at, struct jdoc_where *where)
 
 enum jdoc_error jdoc_parse(struct jdoc *d, struct span text, struct jdoc_where *where)
 {
-	struct reader r = {.doc = d, .at = text.ptr, .end = text.ptr + text.len, .error = JDOC_OK, .depth = 0};
+	struct reader r = {.doc = d,
+	                   .at = text.ptr,
+	                   .end = text.ptr + text.len,
+	                   .error = JDOC_OK,
+	                   .depth = 0,
+	                   .max_depth = d->max_depth ? d->max_depth : JDOC_MAX_DEPTH};
 	d->count = 0;
 	d->spaced = false;
 	chunks_free(d);

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#define TEXT_DEPTH (JDOC_MAX_DEPTH - 1) /* what may stand below the document's own level */
+#define DOCUMENT_DEPTH (JDOC_MAX_DEPTH + 1) /* shards are one level below its root */
 
 void document_init(struct document *d)
 {
@@ -86,6 +86,7 @@ enum document_state document_begin(struct document *d, const char *trace_id, str
 	d->tenant = (struct span){NULL, 0};
 	if (!d->has_old)
 		return DOCUMENT_READY;
+	d->old.max_depth = DOCUMENT_DEPTH;
 	enum jdoc_error error = jdoc_parse(&d->old, old, NULL);
 	if (error == JDOC_NO_MEMORY)
 		return DOCUMENT_NO_MEMORY;
@@ -98,37 +99,20 @@ enum document_state document_begin(struct document *d, const char *trace_id, str
 	return check_old(d);
 }
 
-/* Levels of the value at that node, itself included when it is a container. */
-static unsigned depth_of(const struct jdoc *doc, uint32_t node)
-{
-	uint32_t ends[JDOC_MAX_DEPTH + 1]; /* of the containers that are open */
-	unsigned depth = 0, deepest = 0;
-
-	for (uint32_t i = node; i < doc->nodes[node].next; i++) {
-		while (depth && i >= ends[depth - 1])
-			depth--;
-		if (doc->nodes[i].type != JDOC_ARRAY && doc->nodes[i].type != JDOC_OBJECT)
-			continue;
-		ends[depth++] = doc->nodes[i].next;
-		if (depth > deepest)
-			deepest = depth;
-	}
-	return deepest;
-}
-
 /* Reads the write's two texts and looks at their shape. */
 static enum inbox_status read_write(struct document *d, const struct document_write *w)
 {
-	if (jdoc_parse(&d->seed, w->seed, NULL) != JDOC_OK || jdoc_parse(&d->added, w->shards, NULL) != JDOC_OK)
-		return INBOX_UNAVAILABLE;
+	enum jdoc_error error = jdoc_parse(&d->seed, w->seed, NULL);
+	if (error == JDOC_OK)
+		error = jdoc_parse(&d->added, w->shards, NULL);
+	if (error != JDOC_OK)
+		return error == JDOC_TOO_DEEP ? INBOX_TOO_LARGE : INBOX_UNAVAILABLE;
 	if (jdoc_type(&d->seed, 0) != JDOC_OBJECT || jdoc_type(&d->added, 0) != JDOC_ARRAY ||
 	    d->added.nodes[0].count == 0)
 		return INBOX_UNAVAILABLE;
 	for (uint32_t i = jdoc_first(&d->added, 0); i < d->added.nodes[0].next; i = d->added.nodes[i].next)
 		if (jdoc_type(&d->added, i) != JDOC_OBJECT)
 			return INBOX_UNAVAILABLE;
-	if (depth_of(&d->added, 0) > TEXT_DEPTH || depth_of(&d->seed, 0) > TEXT_DEPTH)
-		return INBOX_TOO_LARGE;
 	return INBOX_OK;
 }
 

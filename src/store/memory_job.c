@@ -47,7 +47,7 @@ static size_t record_size(const struct job *job)
 
 static void fill_tail(struct job *job, const struct store_create *c)
 {
-	if (job->has & HAS_KEY) {
+	if (c->key_digest) {
 		memcpy(job->tail, c->key_digest, DIGEST_BYTES);
 		memcpy(job->tail + DIGEST_BYTES, c->body_digest, DIGEST_BYTES);
 	}
@@ -199,6 +199,14 @@ static void fill_more(const struct job *job, struct job_view *v)
 		v->receipt = (struct span){more->note, more->note_len};
 }
 
+static void copy_text(char *out, size_t size, const char *text)
+{
+	size_t len = strnlen(text, size - 1);
+
+	memcpy(out, text, len);
+	out[len] = '\0';
+}
+
 void job_fill_view(const struct job *job, struct held_view *out, const char *job_id, const char *trace_id)
 {
 	struct job_view *v = &out->view;
@@ -226,11 +234,11 @@ void job_fill_view(const struct job *job, struct held_view *out, const char *job
 	else
 		job_id_format(job->id, out->job_id);
 	if (trace_id)
-		strcpy(out->trace_id, trace_id);
+		copy_text(out->trace_id, sizeof(out->trace_id), trace_id);
 	else
 		trace_id_format(job->trace_ms, job->trace_bits, out->trace_id);
-	strcpy(out->tenant, job->origin->tenant);
-	strcpy(out->version, job->origin->version);
+	copy_text(out->tenant, sizeof(out->tenant), job->origin->tenant);
+	copy_text(out->version, sizeof(out->version), job->origin->version);
 	if (job->more)
 		fill_more(job, v);
 }

@@ -39,10 +39,10 @@ bool memory_watch(struct store *store, struct store_watch *w)
 	const struct job *job;
 	bool linked = false;
 
-	w->link = NULL;
 	if (!s)
 		return false;
 	memory_lock(&s->lock);
+	w->link = NULL;
 	job = table_find(&s->jobs, table_hash(place), job_has_id, &id);
 	if (!s->closing && job && job->expires_ms > now && job->revision == w->seen_revision) {
 		w->link = watch_slot(s, id);

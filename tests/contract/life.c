@@ -78,6 +78,35 @@ START_TEST(a_job_ends_at_its_time_in_whatever_state)
 }
 END_TEST
 
+/* However many have ended at once, and before anything was swept. */
+START_TEST(none_of_many_that_have_ended_is_found)
+{
+	enum { JOBS = 2000 };
+	struct draft *d = calloc(JOBS, sizeof(*d));
+	struct rig r;
+
+	ck_assert_ptr_nonnull(d);
+	rig_open(&r, _i, JOBS, 0);
+	for (unsigned i = 0; i < JOBS; i++) {
+		draft_make(&r, &d[i]);
+		draft_key(&d[i], i, 1);
+		d[i].c.ttl_ms = 1000;
+		ck_status(try_create(&r, &d[i]), STORE_OK);
+	}
+	pass_ms(&r, 1000);
+	for (int i = JOBS - 1; i >= 0; i -= 40)
+		check_gone(&r, &d[i], 1);
+	for (unsigned i = 0; i < JOBS; i++) {
+		draft_make(&r, &d[i]);
+		draft_key(&d[i], i, 2);
+		ck_status(try_create(&r, &d[i]), STORE_OK);
+	}
+	ck_assert_int_eq(store_depth(r.store), JOBS);
+	rig_close(&r);
+	free(d);
+}
+END_TEST
+
 /* Without a sweep: depth itself must know. */
 START_TEST(depth_is_exact_while_jobs_of_all_ttls_end)
 {
@@ -270,6 +299,7 @@ TCase *case_life(void)
 
 	tcase_set_timeout(t, 120);
 	tcase_add_loop_test(t, a_job_ends_at_its_time_in_whatever_state, 0, n);
+	tcase_add_loop_test(t, none_of_many_that_have_ended_is_found, 0, n);
 	tcase_add_loop_test(t, depth_is_exact_while_jobs_of_all_ttls_end, 0, n);
 	tcase_add_loop_test(t, ids_and_keys_are_free_again_after_the_end, 0, n);
 	tcase_add_loop_test(t, a_key_replays_its_job_as_long_as_that_lives, 0, n);

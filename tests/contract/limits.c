@@ -161,6 +161,34 @@ START_TEST(what_began_can_end_however_full_the_store)
 }
 END_TEST
 
+START_TEST(jobs_past_their_time_make_room_for_artifacts)
+{
+	enum { LIMIT = 1024 * 1024, SHARDS_BYTES = LIMIT / 4 };
+	char *shards = calloc(1, SHARDS_BYTES);
+	struct draft lasting, first;
+	struct answer a;
+	struct rig r;
+
+	ck_assert_ptr_nonnull(shards);
+	rig_open(&r, _i, 0, LIMIT);
+	if (r.subject->limits_bytes) {
+		draft_make(&r, &lasting);
+		lasting.c.ttl_ms = 2 * TTL_MS;
+		ck_status(try_create(&r, &lasting), STORE_OK);
+		fill_bytes(&r, (struct span){shards, 1000}, &first);
+		ask_begin(&r, "default", lasting.job_id, (struct span){shards, SHARDS_BYTES}, CLAIM_MS, &a);
+		ck_status(a.status, STORE_FULL);
+		answer_free(&a);
+		pass_ms(&r, TTL_MS);
+		ask_begin(&r, "default", lasting.job_id, (struct span){shards, SHARDS_BYTES}, CLAIM_MS, &a);
+		ck_status(a.status, STORE_OK);
+		answer_free(&a);
+	}
+	rig_close(&r);
+	free(shards);
+}
+END_TEST
+
 START_TEST(a_seed_larger_than_all_that_may_be_held_is_refused)
 {
 	enum { LIMIT = 65536 };
@@ -260,6 +288,7 @@ TCase *case_limits(void)
 	tcase_add_loop_test(t, jobs_past_their_time_do_not_fill_the_store, 0, n);
 	tcase_add_loop_test(t, bytes_are_limited_and_nothing_is_evicted, 0, n);
 	tcase_add_loop_test(t, what_began_can_end_however_full_the_store, 0, n);
+	tcase_add_loop_test(t, jobs_past_their_time_make_room_for_artifacts, 0, n);
 	tcase_add_loop_test(t, a_seed_larger_than_all_that_may_be_held_is_refused, 0, n);
 	tcase_add_loop_test(t, a_hundred_thousand_jobs_come_and_go, 0, n);
 	return t;

@@ -266,3 +266,13 @@ def test_a_get_with_a_body_is_answered_and_the_connection_stays_in_step(lane):
         except EOFError:
             return  # closed: nothing can be misread
         assert answer.status == 200
+
+
+def test_flags_that_use_all_32_levels_are_collected(client):
+    """What was accepted can be collected: the document is one level deeper than the body."""
+    body = b'{"seed":{"goal":"deep","constraints":{"flags":{"a":' + b"[" * 28 + b"]" * 28 + b"}}}}"
+    assert client.request("POST", "/schedule", body.replace(b"[]", b"[[]]")).code == "invalid-json", "33 levels"
+    job = client.request("POST", "/schedule", body).json["job_id"]
+    first = client.collect(job)
+    assert first.status == 200, first
+    assert client.collect(job).json == first.json

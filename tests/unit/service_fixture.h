@@ -505,18 +505,13 @@ static inline enum problem ask_once(struct lane *l, const struct claims *claims,
 	return p;
 }
 
-/* Nothing may run any more when what it uses is taken away: the prober first
- * (it answers in order, so its last look has ended with this one), then what
- * is being written, then the timer's thread, which may still be behind the end
- * of a call. */
+/* Nothing may run any more when what it uses is taken away: the prober first,
+ * then what is being written, then the timer's thread, which may still be
+ * behind the end of a call, inside the store. */
 static inline void lane_close(struct lane *l)
 {
-	struct ask a;
-	ask_init(&a, l, NULL);
-	service_ready(l->service, &a.call);
-	ck_assert(ask_wait(&a, 30000));
-	ask_free(&a);
 	service_stop(l->service);
+	service_stop_probes(l->service);
 	inbox_close(l->inbox);
 	timer_stop(l->timer);
 	store_close(l->store.inner);

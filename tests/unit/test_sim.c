@@ -197,8 +197,8 @@ START_TEST(hostile_goals_stay_inside_their_string)
 	        "{\"goal\":\"\\u0001\\n\\\"},{\\\"index\\\":1\"}",
 	        "{\"goal\":\"\\\\\"}",
 	        "{\"goal\":\"\xf0\x9f\x8c\x8a\xe2\x80\xa8\\ud83c\\udf0a\"}",
-	        "{\"goal\":\"</"
-	        "script>\\u007f\",\"ul_tags\":[\"\\\"]\"],\"constraints\":{\"flags\":{\"\\\"}\":\"\\\\\"}}}",
+	        "{\"goal\":\"</script>\\u007f\",\"ul_tags\":[\"\\\"]\"]}",
+	        "{\"goal\":\"}]\",\"constraints\":{\"flags\":{\"\\\"}\":\"\\\\\"}}}",
 	};
 
 	for (size_t i = 0; i < sizeof(seeds) / sizeof(seeds[0]); i++) {

@@ -22,14 +22,14 @@ static void *number(uintptr_t n)
 
 static uint32_t weak_hash(uintptr_t n, unsigned spread)
 {
-	return (uint32_t)(1 + n % spread * (UINT32_MAX / spread));
+	return (uint32_t)(n % spread) * 2654435761u | 1;
 }
 
 /* A set of numbers held against the plainest model, with hashes that collide
  * more or less. */
 static void check_table(unsigned spread)
 {
-	enum { NUMBERS = 500, STEPS = 20000 };
+	enum { NUMBERS = 1000, STEPS = 30000 };
 	bool in[NUMBERS] = {false};
 	struct table t = {NULL, NULL, 0, 0};
 	unsigned random = spread, count = 0;
