@@ -320,6 +320,50 @@ START_TEST(no_wake_up_is_lost_under_stress)
 }
 END_TEST
 
+/* A waiter whose deadline comes while it is registering, and the change at the
+ * same time: it is woken exactly when it was registered and not taken out. */
+struct meeting {
+	struct rig *r;
+	struct draft draft;
+	struct bell bell;
+	bool watched, taken_out;
+};
+
+static void meet(void *ctx, unsigned index)
+{
+	struct meeting *m = ctx;
+
+	if (index == 0)
+		m->watched = store_watch(m->r->store, &m->bell.watch);
+	else if (index == 1)
+		m->taken_out = store_unwatch(m->r->store, &m->bell.watch);
+	else
+		ck_status(try_cancel(m->r, m->draft.job_id), STORE_OK);
+}
+
+START_TEST(watch_unwatch_and_change_may_meet)
+{
+	struct meeting m = {.watched = false};
+	struct rig r;
+
+	rig_open(&r, _i, 0, 0);
+	m.r = &r;
+	for (int round = 0; round < 500; round++) {
+		draft_make(&r, &m.draft);
+		ck_status(try_create(&r, &m.draft), STORE_OK);
+		bell_init(&m.bell, m.draft.job_id, revision_of(&r, m.draft.job_id));
+		run_threads(3, meet, &m);
+		ck_assert(m.watched || !m.taken_out);
+		if (m.watched && !m.taken_out)
+			ck_assert_uint_eq(bell_rings(&m.bell, 1), 1);
+		else
+			ck_assert_uint_eq(m.bell.rings, 0);
+		ck_assert(!store_unwatch(r.store, &m.bell.watch));
+	}
+	rig_close(&r);
+}
+END_TEST
+
 TCase *case_watches(void)
 {
 	TCase *t = tcase_create("watches");
@@ -333,6 +377,7 @@ TCase *case_watches(void)
 	tcase_add_loop_test(t, the_end_of_a_job_wakes, 0, n);
 	tcase_add_loop_test(t, a_watch_of_no_job_is_refused, 0, n);
 	tcase_add_loop_test(t, closing_wakes_everybody, 0, n);
+	tcase_add_loop_test(t, watch_unwatch_and_change_may_meet, 0, n);
 	tcase_add_loop_test(t, no_wake_up_is_lost_under_stress, 0, n);
 	return t;
 }
