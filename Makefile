@@ -165,6 +165,11 @@ $(BUILD)/simlane: $(call objects_of,cli) $(TOOL_LIBS)
 
 # ---- tests ------------------------------------------------------------------
 
+# Asked when it is needed, not by configure: `make check` may be the one that
+# installs it into a tree that is configured already.
+CHECK_CFLAGS = $(shell pkg-config --cflags check)
+CHECK_LIBS = $(shell pkg-config --libs check)
+
 UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 CONTRACT_TESTS := $(patsubst tests/contract/%.c,%,$(wildcard tests/contract/test_*.c))
 UNIT ?=
