@@ -112,7 +112,7 @@ struct service_call {
 	struct batch_item item;
 	struct service_call *next_waiting, **waiting_link;
 	void (*woken)(struct service_call *call, bool in_time);
-	atomic_int wake_state;
+	bool changed; /* the job has; waiting_lock */
 	int64_t deadline_us;
 	uint64_t claim, revision;
 	uint8_t key_digest[DIGEST_BYTES], body_digest[DIGEST_BYTES];

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -13,9 +14,10 @@
 #include "simlane/batcher.h"
 #include "simlane/buf.h"
 
-#define LINGER_MS 20
-#define QUEUE_MAX 65536
-#define BATCH_MAX 512
+#define PATIENCE_MS 5000 /* with a reader of a pipe that does not block us */
+#define LINGER_MS   20
+#define QUEUE_MAX   65536
+#define BATCH_MAX   512
 
 struct log {
 	int fd;
@@ -44,6 +46,9 @@ static void write_all(int fd, struct iovec *parts, int n)
 	while (n > 0) {
 		ssize_t wrote = writev(fd, parts, n);
 		if (wrote < 0 && errno == EINTR)
+			continue;
+		if (wrote < 0 && errno == EAGAIN &&
+		    poll(&(struct pollfd){.fd = fd, .events = POLLOUT}, 1, PATIENCE_MS) > 0)
 			continue;
 		if (wrote < 0)
 			return; /* nobody is left to tell */

@@ -99,6 +99,8 @@ static int parse_int(const char *text, int64_t *value)
 static bool is_choice(const char *choices, const char *text)
 {
 	size_t len = strlen(text);
+	if (strchr(text, ' '))
+		return false;
 	for (const char *at = choices; at && *at; at = strchr(at, ' ') ? strchr(at, ' ') + 1 : NULL)
 		if (strncmp(at, text, len) == 0 && (at[len] == ' ' || at[len] == '\0'))
 			return true;

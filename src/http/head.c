@@ -82,14 +82,28 @@ static int64_t wait_value(struct span v)
 	return at == v.len || v.ptr[at] == ';' ? n : -1;
 }
 
+/* The comma behind the preference at that place, or the end; one within a
+ * quoted string is none. */
+static size_t preference_end(struct span value, size_t at)
+{
+	bool quoted = false;
+	for (; at < value.len; at++) {
+		if (quoted && value.ptr[at] == '\\')
+			at++;
+		else if (value.ptr[at] == '"')
+			quoted = !quoted;
+		else if (value.ptr[at] == ',' && !quoted)
+			return at;
+	}
+	return value.len;
+}
+
 int64_t head_prefer_wait(struct span value)
 {
 	size_t at = 0;
 	while (at < value.len) {
 		at = skip_blanks(value, at);
-		size_t end = at;
-		while (end < value.len && value.ptr[end] != ',')
-			end++;
+		size_t end = preference_end(value, at);
 		int64_t wait = wait_value((struct span){value.ptr + at, end - at});
 		if (wait >= 0)
 			return wait;

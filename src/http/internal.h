@@ -95,6 +95,7 @@ struct request {
 	/* The work. */
 	struct service_call call;
 	bool started;
+	bool has_place; /* counted in http.waiting */
 	atomic_int state;
 	atomic_int refs; /* MHD's, the work's, the timer's */
 	bool shutting_down;
@@ -124,7 +125,8 @@ struct http {
 	atomic_bool draining;
 	atomic_long in_flight;
 	atomic_llong last_start_us;
-	atomic_long suspended_count;
+	atomic_long waiting;            /* requests that are suspended or may yet be */
+	atomic_bool closing;            /* no request may begin to wait any more */
 	pthread_mutex_t suspended_lock; /* guards suspended */
 	struct request *suspended;
 	pthread_mutex_t pool_lock; /* guards the two below */

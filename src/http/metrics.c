@@ -164,8 +164,7 @@ void metrics_print(struct http *h, struct buf *b)
 	       (double)atomic_load(&h->metrics.duress_signals));
 	print_jobs(b, h->options.service, &f);
 	print_inbox(b, h->options.inbox);
-	single(b, "simlane_http_waiting_requests", "gauge", "Suspended connections.",
-	       (double)atomic_load(&h->suspended_count));
+	single(b, "simlane_http_waiting_requests", "gauge", "Suspended connections.", (double)atomic_load(&h->waiting));
 	head(b, "simlane_build_info", "gauge", "This build.");
 	buf_printf(b, "simlane_build_info{version=\"%s\",store=\"%s\"} 1\n", PACKAGE_VERSION,
 	           service_store_name(h->options.service));

@@ -120,7 +120,6 @@ static void list_add(struct request *r)
 		r->next->link = &r->next;
 	h->suspended = r;
 	pthread_mutex_unlock(&h->suspended_lock);
-	atomic_fetch_add(&h->suspended_count, 1);
 }
 
 static void list_remove(struct request *r)
@@ -132,7 +131,6 @@ static void list_remove(struct request *r)
 		if (r->next)
 			r->next->link = r->link;
 		r->link = NULL;
-		atomic_fetch_sub(&h->suspended_count, 1);
 	}
 	pthread_mutex_unlock(&h->suspended_lock);
 }
@@ -223,6 +221,43 @@ static enum MHD_Result reply(struct request *r)
 	return answer_send(r);
 }
 
+/* Takes a place among those that may wait. None is given once the daemon stops,
+ * so that from some moment on no connection is suspended any more. */
+static enum problem take_place(struct request *r)
+{
+	struct http *h = r->http;
+	long waiting = atomic_fetch_add(&h->waiting, 1);
+	bool probe = r->route->flags & ROUTE_PROBE;
+	if (!atomic_load(&h->closing) && (probe || waiting < (long)h->options.max_connections / 2)) {
+		r->has_place = true;
+		return PROBLEM_NONE;
+	}
+	atomic_fetch_sub(&h->waiting, 1);
+	return atomic_load(&h->closing) ? PROBLEM_SHUTTING_DOWN : PROBLEM_STORE_UNAVAILABLE;
+}
+
+static void give_place_back(struct request *r)
+{
+	if (r->has_place)
+		atomic_fetch_sub(&r->http->waiting, 1);
+	r->has_place = false;
+}
+
+static enum MHD_Result work(struct request *r)
+{
+	enum problem full = r->route->flags & ROUTE_WAITS ? take_place(r) : PROBLEM_NONE;
+	if (full != PROBLEM_NONE)
+		return refuse(r, full, full == PROBLEM_SHUTTING_DOWN ? NULL : "Too many requests are waiting.");
+	atomic_fetch_add(&r->refs, 1); /* the work's */
+	r->route->start(r);
+	if (atomic_load(&r->state) == REQUEST_DONE) {
+		give_place_back(r);
+		return reply(r);
+	}
+	suspend(r);
+	return MHD_YES;
+}
+
 /* Everything has arrived: the rest of the order of checks, then the work. */
 static enum MHD_Result start(struct request *r)
 {
@@ -236,8 +271,6 @@ static enum MHD_Result start(struct request *r)
 		service_refuse_disabled(&r->call);
 		return reply(r);
 	}
-	if ((r->route->flags & ROUTE_WAITS) && atomic_load(&h->suspended_count) >= (long)h->options.max_connections / 2)
-		return refuse(r, PROBLEM_STORE_UNAVAILABLE, "Too many requests are waiting.");
 	r->call.claims = r->claims;
 	r->call.job_id = r->segment;
 	if (r->route->flags & ROUTE_BODY) {
@@ -248,12 +281,7 @@ static enum MHD_Result start(struct request *r)
 			return refuse(r, PROBLEM_INVALID_JSON, NULL);
 		r->call.body = &r->doc;
 	}
-	atomic_fetch_add(&r->refs, 1); /* the work's */
-	r->route->start(r);
-	if (atomic_load(&r->state) == REQUEST_DONE)
-		return reply(r);
-	suspend(r);
-	return MHD_YES;
+	return work(r);
 }
 
 /* ---- what libmicrohttpd calls ---- */
@@ -332,6 +360,7 @@ enum MHD_Result request_handle(void *cls, struct MHD_Connection *connection, con
 	if (state != REQUEST_DONE && state != REQUEST_TIMED_OUT)
 		return MHD_YES;
 	list_remove(r);
+	give_place_back(r);
 	return reply(r);
 }
 
@@ -346,6 +375,7 @@ void request_completed(void *cls, struct MHD_Connection *connection, void **con_
 		return;
 	*con_cls = NULL;
 	list_remove(r);
+	give_place_back(r);
 	atomic_fetch_sub_explicit(&r->http->in_flight, 1, memory_order_relaxed);
 	request_let_go(r);
 }

@@ -14,7 +14,7 @@ const struct route routes[] = {
         {"GET", "/jobs/{job_id}", ROUTE_WAITS, 0, SCOPE_SCHEDULE | SCOPE_COLLECT, job_start, plain_finish},
         {"GET", "/health", ROUTE_ADMIN | ROUTE_PROBE, 0, 0, health_start, health_finish},
         {"GET", "/livez", ROUTE_ADMIN | ROUTE_PROBE, 0, 0, livez_start, livez_finish},
-        {"GET", "/readyz", ROUTE_ADMIN | ROUTE_PROBE, 0, 0, readyz_start, readyz_finish},
+        {"GET", "/readyz", ROUTE_ADMIN | ROUTE_PROBE | ROUTE_WAITS, 0, 0, readyz_start, readyz_finish},
         {"GET", "/metrics", ROUTE_ADMIN | ROUTE_PROBE | ROUTE_PRIVATE, 0, 0, metrics_start, metrics_finish},
         {"GET", "/openapi.json", 0, 0, 0, openapi_start, openapi_finish},
 };

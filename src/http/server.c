@@ -7,6 +7,7 @@
 #include "internal.h"
 
 #define CONNECTION_MEMORY 12288
+#define GRACE_MS          200
 #define QUIET_US          150000 /* so long no new request: nobody was about to send one */
 
 static void mhd_log(void *cls, const char *format, va_list args)
@@ -137,11 +138,15 @@ void http_drain(struct http *h, int64_t drain_ms)
 	quiesce(&h->main);
 	wait_idle(h, drain_ms);
 	service_stop(h->options.service);
-	if (atomic_load(&h->in_flight) > 0) {
-		wait_idle(h, 200); /* what only waited has now been told so */
+	if (atomic_load(&h->in_flight) > 0)
+		wait_idle(h, GRACE_MS); /* what only waited has now been told so */
+	/* libmicrohttpd aborts when it is stopped with a suspended connection. */
+	atomic_store(&h->closing, true);
+	while (atomic_load(&h->waiting) > 0) {
 		request_resume_all(h);
-		wait_idle(h, 200);
+		usleep(1000);
 	}
+	wait_idle(h, GRACE_MS);
 	stop(&h->main);
 	stop(&h->admin);
 }

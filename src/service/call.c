@@ -105,15 +105,19 @@ void call_fail_inbox(struct service_call *call, enum inbox_status status)
 	call_fail(call, rows[status].problem, rows[status].detail);
 }
 
+void call_fail_token(struct service_call *call, enum token_verdict verdict)
+{
+	call->reply.verdict = verdict;
+	call->reply.token_expired = verdict == TOKEN_EXPIRED;
+	call_fail(call, PROBLEM_INVALID_TOKEN, verdict == TOKEN_EXPIRED ? "The token has expired." : NULL);
+}
+
 bool call_token_holds(struct service_call *call)
 {
-	enum token_verdict v = token_recheck(call->service->options.verifier, call->claims);
-	if (v == TOKEN_VALID)
-		return true;
-	call->reply.verdict = v;
-	call->reply.token_expired = v == TOKEN_EXPIRED;
-	call_fail(call, PROBLEM_INVALID_TOKEN, v == TOKEN_EXPIRED ? "The token has expired." : NULL);
-	return false;
+	enum token_verdict verdict = token_recheck(call->service->options.verifier, call->claims);
+	if (verdict != TOKEN_VALID)
+		call_fail_token(call, verdict);
+	return verdict == TOKEN_VALID;
 }
 
 void call_take_trace(struct service_call *call, const char *trace_id)

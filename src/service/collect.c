@@ -88,8 +88,9 @@ static void on_finished(void *arg, const struct store_result *result)
 
 static void on_released_for_token(void *arg, const struct store_result *result)
 {
+	struct service_call *call = arg;
 	(void)result;
-	call_token_holds(arg); /* ends the call: it did not hold a moment ago */
+	call_fail_token(call, (enum token_verdict)call->failure);
 }
 
 static void on_released(void *arg, const struct store_result *result)
@@ -125,7 +126,9 @@ static void publish(struct service_call *call)
 {
 	struct service *s = call->service;
 	struct policy *policy = call_policy(call);
-	if (token_recheck(s->options.verifier, call->claims) != TOKEN_VALID) {
+	enum token_verdict verdict = token_recheck(s->options.verifier, call->claims);
+	if (verdict != TOKEN_VALID) {
+		call->failure = (int)verdict;
 		release(call, on_released_for_token);
 		return;
 	}

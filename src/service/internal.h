@@ -69,6 +69,7 @@ void call_fail(struct service_call *call, enum problem problem, const char *deta
 void call_fail_shape(struct service_call *call, enum problem problem, const char *detail);
 void call_fail_store(struct service_call *call, const struct store_result *result);
 void call_fail_inbox(struct service_call *call, enum inbox_status status);
+void call_fail_token(struct service_call *call, enum token_verdict verdict);
 /* Looks at the token once more; ends the call and returns false when it has
  * expired or was revoked meanwhile. */
 bool call_token_holds(struct service_call *call);

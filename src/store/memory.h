@@ -80,7 +80,7 @@ struct job {
 	char tail[];
 };
 
-enum job_has { HAS_KEY = 1, HAS_ADVICE = 2 };
+enum job_has { HAS_KEY = 1, HAS_ADVICE = 2, HAS_STEPPED_UP = 4 };
 
 struct due {
 	int64_t at_ms;

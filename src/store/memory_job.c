@@ -77,7 +77,8 @@ struct job *job_new(const struct store_create *c, const struct job_ids *ids, int
 	        .seed_len = (uint32_t)c->seed.len,
 	        .revision = 1,
 	        .state = JOB_SCHEDULED,
-	        .has = (uint8_t)((c->key_digest ? HAS_KEY : 0) | (c->advice ? HAS_ADVICE : 0)),
+	        .has = (uint8_t)((c->key_digest ? HAS_KEY : 0) | (c->advice ? HAS_ADVICE : 0) |
+	                         (c->stepped_up ? HAS_STEPPED_UP : 0)),
 	        .traceparent_len = (uint8_t)strlen(c->traceparent),
 	};
 	struct job *job = malloc(record_size(&head));
@@ -224,6 +225,7 @@ void job_fill_view(const struct job *job, struct held_view *out, const char *job
 	        .goal_chars = job->goal_chars,
 	        .policy_version = out->version,
 	        .policy_digest = job->origin->policy_digest,
+	        .stepped_up = job->has & HAS_STEPPED_UP,
 	        .traceparent = job->traceparent_len ? job->tail + traceparent_at(job) : "",
 	        .failure = "",
 	};

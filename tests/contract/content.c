@@ -18,6 +18,7 @@ static void check_combination(struct rig *r, unsigned with)
 		draft_key(&d, 1000 + with, 1);
 	if (with & 8)
 		d.c.seed = span_of("{}");
+	d.c.stepped_up = with & 1;
 	d.c.goal_chars = 4000000000u;
 	d.c.policy_version = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 	d.c.policy_digest = UINT64_MAX;
@@ -39,6 +40,7 @@ static void check_combination(struct rig *r, unsigned with)
 		ck_assert_str_eq(v->policy_version, d.c.policy_version);
 		ck_assert_uint_eq(v->policy_digest, UINT64_MAX);
 		ck_assert_uint_eq(v->advice, d.c.advice);
+		ck_assert_int_eq(v->stepped_up, d.c.stepped_up);
 		ck_assert_str_eq(v->traceparent, d.c.traceparent);
 		ck_assert_str_eq(v->failure, "");
 		ck_assert_int_eq(v->updated_ms, v->created_ms);

@@ -117,14 +117,19 @@ struct rig {
 	uint64_t next;
 };
 
-static void rig_open(struct rig *r)
+static void rig_open_limited(struct rig *r, int64_t max_jobs)
 {
-	struct store_options options = {.clock = &r->clock.clock};
+	struct store_options options = {.clock = &r->clock.clock, .max_jobs = max_jobs};
 
 	*r = (struct rig){.clock = {{wall, mono}, INT64_C(1700000000000)}};
 	r->store = store_open("memory", &options, NULL);
 	ck_assert_ptr_nonnull(r->store);
 	r->m = (struct memory *)r->store;
+}
+
+static void rig_open(struct rig *r)
+{
+	rig_open_limited(r, 0);
 }
 
 static void keep_result(void *arg, const struct store_result *result)
@@ -241,6 +246,43 @@ START_TEST(the_books_balance)
 }
 END_TEST
 
+START_TEST(a_refused_creation_leaves_no_trace_in_the_books)
+{
+	int64_t full;
+	struct rig r;
+
+	rig_open_limited(&r, 2000);
+	for (int i = 0; i < 2000; i++)
+		ck_assert_int_eq(create(&r, 1000, "default", true, 100), STORE_OK);
+	full = books(&r);
+	for (int i = 0; i < 2000; i++)
+		ck_assert_int_eq(create(&r, 1000, "default", true, 100), STORE_FULL);
+	/* but for a table that made room for the one that did not come */
+	ck_assert_int_lt(books(&r) - full, 100000);
+	r.clock.wall_ms += 1000;
+	ck_assert_int_eq(store_depth(r.store), 0);
+	ck_assert_int_eq(books(&r), 0);
+	store_close(r.store);
+}
+END_TEST
+
+START_TEST(all_of_a_digest_counts)
+{
+	uint8_t a[DIGEST_BYTES] = {0}, b[DIGEST_BYTES] = {0};
+	struct store_create c = {.traceparent = "", .key_digest = a, .body_digest = a};
+	struct job *job = job_new(&c, &(struct job_ids){.job = 1}, 1);
+
+	ck_assert_ptr_nonnull(job);
+	ck_assert(job_has_key(job, b));
+	for (size_t i = 0; i < DIGEST_BYTES; i++) {
+		b[i] = 1;
+		ck_assert(!job_has_key(job, b));
+		b[i] = 0;
+	}
+	job_free(job);
+}
+END_TEST
+
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 /* What the books say is what malloc says, within a few per cent. */
 START_TEST(the_books_agree_with_malloc)
@@ -325,6 +367,8 @@ int main(void)
 	tcase_add_test(t, a_table_gives_memory_back);
 	tcase_add_test(t, jobs_are_spread_over_the_shards);
 	tcase_add_test(t, the_books_balance);
+	tcase_add_test(t, a_refused_creation_leaves_no_trace_in_the_books);
+	tcase_add_test(t, all_of_a_digest_counts);
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 	tcase_add_test(t, the_books_agree_with_malloc);
 #endif

@@ -108,6 +108,23 @@ START_TEST(arming_again_moves_it)
 }
 END_TEST
 
+START_TEST(a_cancel_in_the_middle_keeps_the_order)
+{
+	/* the last takes the place of the fourth, and is earlier than its new parent, the second */
+	static const int64_t delays[] = {20, 200, 40, 220, 240, 60, 70, 230, 235, 250, 260, 90, 95, 100, 80};
+	static struct shot shots[15];
+	for (size_t i = 0; i < 15; i++)
+		arm(&shots[i], 2 * delays[i]);
+	ck_assert(timer_cancel(timer, &shots[3].entry));
+	wait_for(14);
+	for (size_t i = 0; i < 15; i++)
+		for (size_t k = 0; k < i; k++)
+			if (i != 3 && k != 3)
+				ck_assert_int_eq(shots[k].order < shots[i].order,
+				                 shots[k].entry.due_us <= shots[i].entry.due_us);
+}
+END_TEST
+
 static void again(struct timer_entry *e)
 {
 	struct shot *s = (struct shot *)e;
@@ -203,6 +220,7 @@ int main(void)
 	tcase_add_test(t, each_fires_once_in_order_and_not_too_early);
 	tcase_add_test(t, what_is_cancelled_does_not_fire);
 	tcase_add_test(t, arming_again_moves_it);
+	tcase_add_test(t, a_cancel_in_the_middle_keeps_the_order);
 	tcase_add_test(t, a_callback_may_arm_itself_again);
 	tcase_add_test(t, stopping_drops_what_is_armed);
 	tcase_add_test(t, every_arming_is_either_fired_or_cancelled);
