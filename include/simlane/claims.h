@@ -41,6 +41,7 @@ struct claims {
 	int64_t not_before_ms; /* nbf, or 0 */
 	int64_t auth_time_ms;  /* 0: none */
 	int64_t skew_ms;       /* what the verifier allowed */
+	uint64_t key_mark;     /* tells the key from another of the same kid */
 	const char *iss, *sub, *jti, *tenant, *kid;
 };
 

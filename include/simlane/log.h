@@ -5,8 +5,9 @@
  *   2026-01-02T03:04:05.678Z info  request trace=LT-... route=/schedule status=202
  * or as JSON objects with the same members. Values are escaped; what a token
  * or header carried can never begin a new line or a new member. Lines go
- * through a batcher, and some milliseconds of them may be lost by kill -9; an
- * error is written, behind those, before log_event returns.
+ * through a batcher, and some milliseconds of them may be lost by kill -9.
+ * Nobody ever waits for the log: when its reader stops, lines are dropped and
+ * counted.
  *
  * Never logged: tokens, goals or any other text of a seed, secrets.
  *
@@ -40,6 +41,8 @@ struct log_field {
 
 struct log *log_open(int fd, enum log_level level, enum log_format format, const struct clock *clock);
 void log_close(struct log *l); /* writes what waits */
+
+uint64_t log_dropped(const struct log *l); /* lines lost so far */
 
 bool log_wants(const struct log *l, enum log_level level);
 

@@ -599,6 +599,15 @@ struct span jdoc_str(const struct jdoc *d, uint32_t node)
 	return jdoc_type(d, node) == JDOC_STRING ? d->nodes[node].str : (struct span){NULL, 0};
 }
 
+/* In the mantissa of a number's text. */
+static bool has_nonzero_digit(struct span raw)
+{
+	for (size_t i = 0; i < raw.len && raw.ptr[i] != 'e' && raw.ptr[i] != 'E'; i++)
+		if (raw.ptr[i] >= '1' && raw.ptr[i] <= '9')
+			return true;
+	return false;
+}
+
 bool jdoc_truthy(const struct jdoc *d, uint32_t node)
 {
 	switch (jdoc_type(d, node)) {
@@ -610,7 +619,7 @@ bool jdoc_truthy(const struct jdoc *d, uint32_t node)
 	case JDOC_INT:
 		return d->nodes[node].integer != 0;
 	case JDOC_REAL:
-		return d->nodes[node].real < 0 || d->nodes[node].real > 0;
+		return has_nonzero_digit(d->nodes[node].raw); /* 1e-400 is not zero, though its double is */
 	case JDOC_STRING:
 		return d->nodes[node].str.len > 0;
 	case JDOC_ARRAY:

@@ -4,17 +4,17 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "simlane/batcher.h"
 #include "simlane/buf.h"
 
-#define PATIENCE_MS 5000 /* with a reader of a pipe that does not block us */
+#define PATIENCE_MS 1000
 #define LINGER_MS   20
 #define QUEUE_MAX   65536
 #define BATCH_MAX   512
@@ -25,33 +25,52 @@ struct log {
 	enum log_format format;
 	const struct clock *clock;
 	struct batcher *batcher;
+	bool paced;            /* a pipe or the like, whose reader may stop */
+	bool stuck;            /* he has; the batcher's thread */
 	atomic_ullong dropped; /* lines that found the queue full */
 };
 
 struct line {
 	struct batch_item item; /* first: a line is its item */
-	struct flush *flush;    /* not a line, but somebody who waits for those before him */
 	size_t len;
 	char text[];
 };
 
-struct flush {
-	pthread_mutex_t lock;
-	pthread_cond_t done;
-	bool reached;
-};
+/* Whether the reader takes something now. One that has kept us waiting for
+ * PATIENCE_MS is not waited for again until he has taken something. */
+static bool can_write(struct log *l)
+{
+	struct pollfd p = {.fd = l->fd, .events = POLLOUT};
+	int ready;
+	do
+		ready = poll(&p, 1, l->stuck ? 0 : PATIENCE_MS);
+	while (ready < 0 && errno == EINTR);
+	l->stuck = ready == 0;
+	return ready > 0;
+}
 
-static void write_all(int fd, struct iovec *parts, int n)
+/* How many of the n parts one write may hold: a pipe that can be written to
+ * takes PIPE_BUF bytes without blocking, and no more is promised (poll(2),
+ * pipe(7)). At least one: a longer line may block. */
+static int fit(const struct log *l, const struct iovec *parts, size_t n)
+{
+	size_t bytes = parts[0].iov_len, count = 1;
+	while (count < n && (!l->paced || bytes + parts[count].iov_len <= PIPE_BUF))
+		bytes += parts[count++].iov_len;
+	return (int)count;
+}
+
+/* The lines that could not be written. */
+static size_t write_all(struct log *l, struct iovec *parts, size_t n)
 {
 	while (n > 0) {
-		ssize_t wrote = writev(fd, parts, n);
-		if (wrote < 0 && errno == EINTR)
-			continue;
-		if (wrote < 0 && errno == EAGAIN &&
-		    poll(&(struct pollfd){.fd = fd, .events = POLLOUT}, 1, PATIENCE_MS) > 0)
+		if (l->paced && !can_write(l))
+			return n;
+		ssize_t wrote = writev(l->fd, parts, fit(l, parts, n));
+		if (wrote < 0 && (errno == EINTR || (errno == EAGAIN && can_write(l))))
 			continue;
 		if (wrote < 0)
-			return; /* nobody is left to tell */
+			return n; /* nobody is left to tell */
 		while (n > 0 && (size_t)wrote >= parts->iov_len) {
 			wrote -= (ssize_t)parts->iov_len;
 			parts++;
@@ -62,34 +81,21 @@ static void write_all(int fd, struct iovec *parts, int n)
 			parts->iov_len -= (size_t)wrote;
 		}
 	}
-}
-
-static void flush_reached(struct flush *f)
-{
-	pthread_mutex_lock(&f->lock);
-	f->reached = true;
-	pthread_cond_signal(&f->done);
-	pthread_mutex_unlock(&f->lock);
+	return 0;
 }
 
 static void write_batch(void *ctx, struct batch_item **items, size_t n)
 {
 	struct log *l = ctx;
 	struct iovec parts[BATCH_MAX];
-	int used = 0;
 	for (size_t i = 0; i < n; i++) {
 		struct line *line = (struct line *)items[i];
-		if (!line->flush)
-			parts[used++] = (struct iovec){line->text, line->len};
+		parts[i] = (struct iovec){line->text, line->len};
 	}
-	write_all(l->fd, parts, used);
-	for (size_t i = 0; i < n; i++) {
-		struct line *line = (struct line *)items[i];
-		if (line->flush)
-			flush_reached(line->flush);
-		else
-			free(line);
-	}
+	size_t left = write_all(l, parts, n);
+	atomic_fetch_add(&l->dropped, left);
+	for (size_t i = 0; i < n; i++)
+		free(items[i]);
 }
 
 struct log *log_open(int fd, enum log_level level, enum log_format format, const struct clock *clock)
@@ -101,6 +107,8 @@ struct log *log_open(int fd, enum log_level level, enum log_format format, const
 	l->level = level;
 	l->format = format;
 	l->clock = clock;
+	struct stat st;
+	l->paced = fstat(fd, &st) == 0 && !S_ISREG(st.st_mode);
 	l->batcher = batcher_start(&(struct batcher_options){.name = "log",
 	                                                     .queue_max = QUEUE_MAX,
 	                                                     .batch_max = BATCH_MAX,
@@ -120,6 +128,11 @@ void log_close(struct log *l)
 		return;
 	batcher_stop(l->batcher);
 	free(l);
+}
+
+uint64_t log_dropped(const struct log *l)
+{
+	return l ? atomic_load(&((struct log *)(uintptr_t)l)->dropped) : 0;
 }
 
 bool log_wants(const struct log *l, enum log_level level)
@@ -227,32 +240,13 @@ static void add_head(struct buf *b, const struct log *l, enum log_level level, c
 	}
 }
 
-/* Waits until everything submitted before has been written. */
-static void flush_wait(struct log *l)
-{
-	struct flush f = {.reached = false};
-	struct line marker = {.flush = &f};
-	if (pthread_mutex_init(&f.lock, NULL) != 0)
-		return;
-	if (pthread_cond_init(&f.done, NULL) == 0) {
-		if (batcher_submit(l->batcher, &marker.item)) {
-			pthread_mutex_lock(&f.lock);
-			while (!f.reached)
-				pthread_cond_wait(&f.done, &f.lock);
-			pthread_mutex_unlock(&f.lock);
-		}
-		pthread_cond_destroy(&f.done);
-	}
-	pthread_mutex_destroy(&f.lock);
-}
-
 void log_event(struct log *l, enum log_level level, const char *event, const struct log_field *fields, size_t n)
 {
 	if (!log_wants(l, level))
 		return;
 	struct buf b = BUF_EMPTY;
 	buf_reserve(&b, 512);
-	struct line head = {.flush = NULL};
+	struct line head = {.len = 0};
 	buf_add(&b, &head, sizeof(head)); /* the line's own struct, its text behind it */
 	add_head(&b, l, level, event);
 	for (size_t i = 0; i < n; i++)
@@ -271,6 +265,4 @@ void log_event(struct log *l, enum log_level level, const char *event, const str
 		free(line);
 		return;
 	}
-	if (level >= LOG_ERROR)
-		flush_wait(l);
 }

@@ -14,7 +14,7 @@
 struct head {
 	const char *fault;
 	const char *end; /* of what has been looked at: the version, then each value */
-	unsigned hosts, lengths, codings;
+	unsigned count, hosts, lengths, codings;
 	const char *coding;
 	uint64_t length;
 };
@@ -102,6 +102,13 @@ static bool begins_line(const struct head *h, const char *name)
 	return !library_needs_help() || (name == h->end + 2 && are_line_ends(h->end, 2));
 }
 
+static size_t head_size(struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *info =
+	        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+	return info ? info->header_size : 0;
+}
+
 /* Whether the head ends with an empty line and nothing else: libmicrohttpd
  * 0.9.75 takes a line that begins with a colon for the end. */
 static bool ends_empty(const struct head *h, struct MHD_Connection *connection, const char *method)
@@ -116,6 +123,7 @@ static enum MHD_Result look(void *cls, enum MHD_ValueKind kind, const char *name
 {
 	struct head *h = cls;
 	(void)kind;
+	h->count++;
 	if (!begins_line(h, name))
 		h->fault = "A header line does not follow a CR LF.";
 	else if (!is_token(name, name_len))
@@ -139,14 +147,17 @@ static enum MHD_Result look(void *cls, enum MHD_ValueKind kind, const char *name
 }
 
 const char *guard_framing(struct MHD_Connection *connection, const char *method, const char *version,
-                          uint64_t *content_length)
+                          struct framing *framing)
 {
 	struct head h = {.fault = NULL, .end = version + strlen(version)};
 	bool http_1_1 = strcmp(version, "HTTP/1.1") == 0;
 	if (!http_1_1 && strcmp(version, "HTTP/1.0") != 0)
 		return "Only HTTP/1.0 and HTTP/1.1 are spoken here.";
 	MHD_get_connection_values_n(connection, MHD_HEADER_KIND, look, &h);
-	*content_length = h.length;
+	*framing = (struct framing){.content_length = h.length,
+	                            .chunked = h.codings > 0,
+	                            .headers = h.count,
+	                            .head_bytes = head_size(connection)};
 	if (h.fault)
 		return h.fault;
 	if (!ends_empty(&h, connection, method))

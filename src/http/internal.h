@@ -63,7 +63,9 @@ enum problem route_find(const struct http *h, bool admin, const char *method, co
 
 enum request_state { REQUEST_RUNNING, REQUEST_SUSPENDED, REQUEST_DONE, REQUEST_TIMED_OUT };
 
-#define EXTRA_HEADERS 4
+/* A head larger than this leaves the library too little room for an answer. */
+#define HEAD_MAX_BYTES   8192
+#define HEAD_MAX_HEADERS 64
 
 struct request {
 	struct http *http;
@@ -111,8 +113,8 @@ struct request {
 
 struct listener {
 	struct MHD_Daemon *daemon;
-	int fd; /* -1 once MHD has it */
-	bool admin, is_private, from_systemd;
+	int fd; /* also while MHD has it */
+	bool admin, is_private;
 	char address[160];
 	char unix_path[110]; /* to unlink, "" otherwise */
 	struct http *http;
@@ -132,6 +134,9 @@ struct http {
 	pthread_mutex_t pool_lock; /* guards the two below */
 	struct request *pool;
 	unsigned pooled;
+	pthread_mutex_t visitors_lock; /* guards visitors */
+	struct visitor *visitors;
+	struct timer_entry slow_timer;
 	int64_t started_ms;
 };
 
@@ -151,9 +156,16 @@ static inline struct request *request_of_call(struct service_call *call)
 
 /* ---- guard.c: framing (RFC 9112) ---- */
 
+struct framing {
+	uint64_t content_length;
+	size_t head_bytes;
+	unsigned headers;
+	bool chunked;
+};
+
 /* NULL, or what is wrong with the head: 400 and the connection is closed. */
 const char *guard_framing(struct MHD_Connection *connection, const char *method, const char *version,
-                          uint64_t *content_length);
+                          struct framing *framing);
 
 /* ---- head.c: what the headers say ---- */
 
@@ -161,6 +173,14 @@ const char *guard_framing(struct MHD_Connection *connection, const char *method,
 void head_read(struct request *r, uint64_t content_length);
 /* Prefer: wait=N; -1 when there is none. */
 int64_t head_prefer_wait(struct span value);
+
+/* ---- slow.c ---- */
+
+void slow_notify(void *cls, struct MHD_Connection *connection, void **socket_context,
+                 enum MHD_ConnectionNotificationCode code);
+/* A request of this connection has arrived whole; or it has been answered. */
+void slow_working(struct http *h, struct MHD_Connection *connection, bool working);
+void slow_start(struct http *h);
 
 /* ---- answer.c ---- */
 

@@ -136,7 +136,6 @@ static int describe(struct listener *l, struct fault *fault)
 int listener_open(struct listener *l, const char *where, struct fault *fault)
 {
 	l->fd = l->admin ? -1 : systemd_socket();
-	l->from_systemd = l->fd >= 0;
 	if (l->fd < 0) {
 		int result =
 		        strncmp(where, "unix:", 5) == 0 ? open_unix(l, where + 5, fault) : open_inet(l, where, fault);

@@ -165,6 +165,8 @@ void metrics_print(struct http *h, struct buf *b)
 	print_jobs(b, h->options.service, &f);
 	print_inbox(b, h->options.inbox);
 	single(b, "simlane_http_waiting_requests", "gauge", "Suspended connections.", (double)atomic_load(&h->waiting));
+	single(b, "simlane_log_dropped_total", "counter", "Log lines lost because nobody read them.",
+	       (double)log_dropped(h->options.log));
 	head(b, "simlane_build_info", "gauge", "This build.");
 	buf_printf(b, "simlane_build_info{version=\"%s\",store=\"%s\"} 1\n", PACKAGE_VERSION,
 	           service_store_name(h->options.service));

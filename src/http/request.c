@@ -50,7 +50,7 @@ static void request_recycle(struct request *r)
 	claims_let_go(r->claims);
 	r->claims = NULL;
 	if (r->body.cap > BODY_KEPT || r->call.seed.cap > BODY_KEPT || r->call.reply.body.cap > BODY_KEPT ||
-	    r->answer.cap > BODY_KEPT) {
+	    r->answer.cap > BODY_KEPT || r->doc.cap > BODY_KEPT / sizeof(struct jdoc_node)) {
 		request_free(r);
 		return;
 	}
@@ -254,6 +254,9 @@ static enum MHD_Result work(struct request *r)
 		give_place_back(r);
 		return reply(r);
 	}
+	/* What was read has been copied where it is needed; many may wait for long. */
+	jdoc_free(&r->doc);
+	buf_free(&r->body);
 	suspend(r);
 	return MHD_YES;
 }
@@ -263,6 +266,7 @@ static enum MHD_Result start(struct request *r)
 {
 	struct http *h = r->http;
 	r->started = true;
+	slow_working(h, r->connection, true);
 	if (r->oversized && r->route && r->refusal != PROBLEM_BAD_REQUEST)
 		return refuse(r, PROBLEM_BODY_TOO_LARGE, NULL);
 	if (r->refusal != PROBLEM_NONE || !r->route)
@@ -288,16 +292,24 @@ static enum MHD_Result start(struct request *r)
 
 static void read_head(struct request *r, const char *url, const char *version)
 {
-	uint64_t content_length;
-	const char *fault = guard_framing(r->connection, r->method, version, &content_length);
+	struct framing framing;
+	const char *fault = guard_framing(r->connection, r->method, version, &framing);
 	if (fault) {
 		r->refusal = PROBLEM_BAD_REQUEST;
 		r->refusal_detail = fault;
 		r->refuse_now = r->close = true;
 		return;
 	}
+	if (framing.head_bytes > HEAD_MAX_BYTES || framing.headers > HEAD_MAX_HEADERS) {
+		r->refusal = PROBLEM_HEADERS_TOO_LARGE;
+		r->refuse_now = r->close = true;
+		return;
+	}
+	/* Where a chunk ends, parties disagree in more ways than can be seen from here: what
+	 * stands behind such a body is never read as a request. */
+	r->close = framing.chunked;
 	r->refusal = route_find(r->http, r->admin, r->method, url, &r->route, &r->segment, &r->allow);
-	head_read(r, content_length);
+	head_read(r, framing.content_length);
 }
 
 static enum MHD_Result begin(struct listener *l, struct MHD_Connection *connection, const char *url, const char *method,
@@ -369,11 +381,11 @@ void request_completed(void *cls, struct MHD_Connection *connection, void **con_
 {
 	struct request *r = *con_cls;
 	(void)cls;
-	(void)connection;
 	(void)why;
 	if (!r)
 		return;
 	*con_cls = NULL;
+	slow_working(r->http, connection, false);
 	list_remove(r);
 	give_place_back(r);
 	atomic_fetch_sub_explicit(&r->http->in_flight, 1, memory_order_relaxed);

@@ -1,5 +1,6 @@
 /* routes.c - the one table of routes */
 #include <string.h>
+#include <strings.h>
 
 #include "internal.h"
 
@@ -55,9 +56,19 @@ static bool method_matches(const struct route *route, const char *method)
 	return strcmp(route->method, method) == 0 || (strcmp(route->method, "GET") == 0 && strcmp(method, "HEAD") == 0);
 }
 
+/* RFC 9112 section 3.2.2: an absolute-form target names the path behind its
+ * authority. */
+static const char *path_of(const char *target)
+{
+	size_t scheme = strncasecmp(target, "http://", 7) == 0 ? 7 : strncasecmp(target, "https://", 8) == 0 ? 8 : 0;
+	const char *slash = scheme ? strchr(target + scheme, '/') : target;
+	return slash ? slash : "/";
+}
+
 enum problem route_find(const struct http *h, bool admin, const char *method, const char *path,
                         const struct route **route, struct span *segment, const char **allow)
 {
+	path = path_of(path);
 	*route = NULL;
 	*allow = NULL;
 	for (const struct route *at = routes; at < routes + route_count; at++) {

@@ -1,12 +1,13 @@
 /* server.c - the thread pools of libmicrohttpd: started, drained, stopped */
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "internal.h"
 
-#define CONNECTION_MEMORY 12288
+#define CONNECTION_MEMORY 14336
 #define GRACE_MS          200
 #define QUIET_US          150000 /* so long no new request: nobody was about to send one */
 
@@ -42,7 +43,8 @@ static int listener_start(struct listener *l, unsigned threads, struct fault *fa
 	        request_handle, l, MHD_OPTION_EXTERNAL_LOGGER, mhd_log, h, MHD_OPTION_LISTEN_SOCKET, l->fd,
 	        MHD_OPTION_CONNECTION_LIMIT, connections, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
 	        MHD_OPTION_CONNECTION_TIMEOUT, timeout_s, MHD_OPTION_NOTIFY_COMPLETED, request_completed, NULL,
-	        MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_ARRAY, pool, MHD_OPTION_END);
+	        MHD_OPTION_NOTIFY_CONNECTION, slow_notify, l, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
+	        MHD_OPTION_ARRAY, pool, MHD_OPTION_END);
 	if (!l->daemon)
 		return fault_set(fault, "%s: libmicrohttpd could not start", l->address);
 	return 0;
@@ -67,7 +69,8 @@ struct http *http_start(const struct http_options *options, struct fault *fault)
 	h->main.fd = h->admin.fd = -1;
 	h->admin.admin = true;
 	h->started_ms = clock_wall_ms(options->clock);
-	if (pthread_mutex_init(&h->suspended_lock, NULL) != 0 || pthread_mutex_init(&h->pool_lock, NULL) != 0) {
+	if (pthread_mutex_init(&h->suspended_lock, NULL) != 0 || pthread_mutex_init(&h->pool_lock, NULL) != 0 ||
+	    pthread_mutex_init(&h->visitors_lock, NULL) != 0) {
 		fault_set(fault, "out of memory");
 		free(h);
 		return NULL;
@@ -78,6 +81,7 @@ struct http *http_start(const struct http_options *options, struct fault *fault)
 		http_free(h);
 		return NULL;
 	}
+	slow_start(h);
 	return h;
 }
 
@@ -94,25 +98,26 @@ static unsigned connections_of(const struct listener *l)
 	return info ? info->num_connections : 0;
 }
 
-/* Stops listening; who is connected stays so. */
+/* Stops listening; who is connected stays so. MHD_quiesce_daemon would let two
+ * threads take the socket out of one epoll set and abort when the second finds
+ * it gone. Instead something that is never ready takes its place under the
+ * same number: the kernel forgets the socket, MHD closes the number when it is
+ * stopped. What systemd passed goes on listening for whoever comes next. */
 static void quiesce(struct listener *l)
 {
-	if (!l->daemon)
-		return;
-	MHD_socket fd = MHD_quiesce_daemon(l->daemon);
-	if (fd == MHD_INVALID_SOCKET)
-		return;
-	/* A thread of MHD may still have it in hand: closed only once they have ended. What
-	 * systemd passed goes on listening for whoever comes next. */
-	l->fd = fd;
-	if (!l->from_systemd)
-		(void)shutdown(fd, SHUT_RDWR);
+	int nothing = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (nothing < 0)
+		return; /* then new ones are still taken, and answered */
+	(void)dup3(nothing, l->fd, O_CLOEXEC);
+	close(nothing);
 }
 
 static void stop(struct listener *l)
 {
-	if (l->daemon)
-		MHD_stop_daemon(l->daemon);
+	if (l->daemon) {
+		MHD_stop_daemon(l->daemon); /* and closes the socket */
+		l->fd = -1;
+	}
 	l->daemon = NULL;
 	listener_close(l);
 }
@@ -135,7 +140,8 @@ void http_drain(struct http *h, int64_t drain_ms)
 {
 	atomic_store(&h->draining, true);
 	atomic_store(&h->last_start_us, clock_mono_us(h->options.clock));
-	quiesce(&h->main);
+	if (h->main.daemon)
+		quiesce(&h->main);
 	wait_idle(h, drain_ms);
 	service_stop(h->options.service);
 	if (atomic_load(&h->in_flight) > 0)
@@ -158,5 +164,6 @@ void http_free(struct http *h)
 	request_pool_free(h);
 	pthread_mutex_destroy(&h->suspended_lock);
 	pthread_mutex_destroy(&h->pool_lock);
+	pthread_mutex_destroy(&h->visitors_lock);
 	free(h);
 }

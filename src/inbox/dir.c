@@ -84,12 +84,12 @@ int dir_open_lock(const struct inbox_dir *d, const char *name, struct fault *fau
 	int fd = d->sys->openat(d->sys, d->fd, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, FILE_MODE);
 	if (fd < 0)
 		return fault_set(fault, "DREAM_INBOX_DIR: %s: %s", name, strerrordesc_np(errno));
-	if (d->sys->fstat(d->sys, fd, &st) == 0 && S_ISREG(st.st_mode)) {
+	if (d->sys->fstat(d->sys, fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink <= 1) {
 		if ((st.st_mode & 07777) == FILE_MODE || d->sys->fchmod(d->sys, fd, FILE_MODE) == 0)
 			return fd;
 		fault_set(fault, "DREAM_INBOX_DIR: %s: %s", name, strerrordesc_np(errno));
 	} else {
-		fault_set(fault, "DREAM_INBOX_DIR: %s is not a regular file", name);
+		fault_set(fault, "DREAM_INBOX_DIR: %s is not a regular file of one name", name);
 	}
 	d->sys->close(d->sys, fd);
 	return -1;

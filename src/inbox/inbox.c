@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "simlane/ids.h"
 
@@ -148,7 +149,12 @@ static bool probe(struct inbox *i)
 {
 	const struct inbox_sys *sys = i->dir.sys;
 	char name[DIR_TEMP_SIZE];
+	struct stat ours, named;
 
+	/* what lies at the path may be another directory by now: writes would be lost to its readers */
+	if (sys->fstat(sys, i->dir.fd, &ours) != 0 || stat(i->options.dir, &named) != 0 ||
+	    ours.st_dev != named.st_dev || ours.st_ino != named.st_ino)
+		return false;
 	dir_temp_name(&i->dir, name);
 	int fd = sys->openat(sys, i->dir.fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, FILE_MODE);
 	if (fd < 0)

@@ -227,14 +227,10 @@ unsigned glyph_kind(int32_t c)
 		kind |= GLYPH_WORD;
 	if (is_space(c))
 		return kind | GLYPH_SPACE;
-	if (is_wide_filler(c))
-		kind |= GLYPH_WIDE_FILLER;
-	if (c == 0x200B)
-		kind |= GLYPH_ZERO_SPACE;
 	if (c >= GLYPH_TAG_FIRST && c <= GLYPH_TAG_LAST)
 		kind |= GLYPH_TAG;
 	if (is_ignorable(c))
-		return kind | GLYPH_IGNORABLE;
+		return kind | GLYPH_IGNORABLE | (is_wide_filler(c) ? GLYPH_WIDE_FILLER : GLYPH_ZERO_SPACE);
 	if (is_l_or_i(c))
 		kind |= GLYPH_L_OR_I;
 	if (may_compose(c))

@@ -22,7 +22,7 @@ enum glyph_kind {
 	GLYPH_SPACE = 4,
 	GLYPH_IGNORABLE = 8,    /* invisible and without a place in a word */
 	GLYPH_WIDE_FILLER = 16, /* ignorable, but takes up room */
-	GLYPH_ZERO_SPACE = 32,  /* U+200B */
+	GLYPH_ZERO_SPACE = 32,  /* ignorable, takes up none */
 	GLYPH_TAG = 64,
 	GLYPH_L_OR_I = 128,   /* may be taken for an l as well as for an i */
 	GLYPH_MAPPED = 512,   /* its skeleton may be other than what it folds to */

@@ -203,6 +203,7 @@ static int load_rules(struct load *l)
 			return -1;
 	find_shortest(p);
 	prefixes_sort(&p->prefixes);
+	prefixes_sort(&p->tails);
 	return list_ids(l);
 }
 
@@ -232,10 +233,12 @@ static void policy_free(struct snapshot_ref *ref)
 		for (size_t k = 0; k < p->rules[i].pattern_count; k++) {
 			regex_free(p->rules[i].patterns[k].strict);
 			regex_free(p->rules[i].patterns[k].loose);
+			regex_free(p->rules[i].patterns[k].marked);
 		}
 		free(p->rules[i].patterns);
 	}
 	prefixes_free(&p->prefixes);
+	prefixes_free(&p->tails);
 	names_free(&p->tags);
 	names_free(&p->flags);
 	regex_free(p->redact_email);

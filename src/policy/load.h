@@ -1,4 +1,4 @@
-/* load - inner interface of the loader: load.c, load_rule.c, names.c */
+/* load - inner interface of the loader: load.c, load_rule.c, marked.c, names.c */
 #ifndef POLICY_LOAD_H
 #define POLICY_LOAD_H
 
@@ -21,6 +21,10 @@ const char *load_text(struct load *l, uint32_t node, const char *where, size_t l
 
 /* Refuses members of the object that are not in the NULL-ended list. 0 or -1. */
 int load_members(struct load *l, uint32_t object, const char *where, const char *const *known);
+
+/* The pattern for views with VIEW_MARK in them: each row of marks is nothing or
+ * white space, whichever lets it match. false: not of a form that is understood. */
+bool marked_pattern(const char *source, struct buf *out);
 
 /* Adds the text as a tag or flag name of that rule. 0 or -1. */
 int names_add(struct names *names, struct views *views, struct span text, uint32_t rule);

@@ -111,18 +111,20 @@ static bool matches_nothing(const struct load *l, const struct regex *r)
 	return regex_match(r, l->scratch, span_of(""), false) != REGEX_NO_MATCH;
 }
 
-static struct regex *loose_compile(const struct load *l, const char *source)
+/* The pattern changed; NULL when it cannot be, or then matches the empty text. */
+static struct regex *changed_compile(const struct load *l, const char *source,
+                                     bool (*change)(const char *, struct buf *))
 {
-	struct buf loose = BUF_EMPTY;
+	struct buf changed = BUF_EMPTY;
 	struct regex *r = NULL;
 
-	if (without_boundaries(source, &loose))
-		r = regex_compile((struct span){loose.ptr, loose.len}, NULL);
+	if (change(source, &changed))
+		r = regex_compile((struct span){changed.ptr, changed.len}, NULL);
 	if (r && matches_nothing(l, r)) {
 		regex_free(r);
 		r = NULL;
 	}
-	buf_free(&loose);
+	buf_free(&changed);
 	return r;
 }
 
@@ -141,11 +143,13 @@ static int load_pattern(struct load *l, struct rule *rule, uint32_t node)
 	if (matches_nothing(l, pattern->strict))
 		return fault_set(l->fault, "rule %s: pattern %zu: matches the empty text", rule->id,
 		                 rule->pattern_count);
-	pattern->loose = loose_compile(l, pattern->source);
+	pattern->loose = changed_compile(l, pattern->source, without_boundaries);
+	pattern->marked = changed_compile(l, pattern->source, marked_pattern);
 	pattern->number = l->policy->pattern_count++;
 	if (pattern->number >= PATTERNS_MAX)
 		return fault_set(l->fault, "rule %s: the policy has more than %d patterns", rule->id, PATTERNS_MAX);
-	if (prefixes_add(&l->policy->prefixes, pattern->source, pattern->number) != 0)
+	if (prefixes_add(&l->policy->prefixes, pattern->source, pattern->number) != 0 ||
+	    prefixes_add_tail(&l->policy->tails, pattern->source, pattern->number) != 0)
 		return fault_set(l->fault, "out of memory");
 	return 0;
 }

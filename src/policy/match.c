@@ -3,16 +3,18 @@
  */
 #include "ascii.h"
 #include "screen.h"
-#include "simlane/clock.h"
+
+#include <time.h>
 
 #define WINDOW_CHARS 600
 #define WINDOW_STEP  300 /* half of it */
 #define EDGE_BYTES   64  /* how far a window's edge is drawn in to the end of a word */
 
-/* A decision's time. Honest seeds of the largest body take some milliseconds;
- * only patterns that backtrack without end come near it. */
-#define BUDGET_US     1000000
+/* A decision's time, of the thread's own. Honest seeds of the largest body take
+ * some milliseconds; only texts and patterns made to backtrack come near it. */
+#define BUDGET_US     200000
 #define STEPS_UNTIMED 8
+#define STEPS_A_LOOK  4 /* steps between two looks at the clock */
 
 /* A text of less than these bytes has no view longer than itself (a letter-
  * spaced run that is tried in several ways has at least five letters). */
@@ -24,15 +26,25 @@ struct view {
 	enum closing closing;
 	struct span text;
 	bool ascii;
+	bool marked; /* read with FILL_MARK */
 };
+
+static int64_t thread_us(void)
+{
+	struct timespec t;
+
+	if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t) != 0)
+		return INT64_MAX; /* no clock: out of time */
+	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
 
 static bool out_of_time(struct pass *pass)
 {
 	int64_t now_us;
 
-	if (++pass->steps <= STEPS_UNTIMED)
+	if (++pass->steps <= STEPS_UNTIMED || pass->steps % STEPS_A_LOOK != 0)
 		return false;
-	now_us = clock_mono_us(&clock_system);
+	now_us = thread_us();
 	if (pass->deadline_us == 0)
 		pass->deadline_us = now_us + BUDGET_US;
 	return now_us > pass->deadline_us;
@@ -60,10 +72,12 @@ static bool rule_settled(const struct pass *pass, size_t index)
 static void try_pattern(struct pass *pass, const struct view *view, struct span window, size_t rule, size_t k)
 {
 	const struct pattern *pattern = &pass->policy->rules[rule].patterns[k];
-	const struct regex *regex = view->closing == CLOSE_RUNS_ONLY ? pattern->loose : pattern->strict;
+	const struct regex *regex = view->marked ? pattern->marked : pattern->strict;
 	struct hit hit = {rule, k, view->reading, view->closing, view->text, 0, 0};
 	enum regex_result result = REGEX_NO_MATCH;
 
+	if (view->closing == CLOSE_RUNS_ONLY)
+		regex = pattern->loose;
 	if (regex)
 		result = regex_find(regex, pass->screen->regex, window, view->ascii, &hit.at, &hit.len);
 	if (result == REGEX_MATCH) {
@@ -135,9 +149,32 @@ static struct candidates look(const struct pass *pass, const struct view *view, 
 
 	if (pass->careful || view->closing == CLOSE_RUNS_ONLY)
 		memset(&found, 0xff, sizeof(found));
+	else if (view->marked)
+		prefixes_look_marked(&pass->policy->prefixes, view->text, from, to, &found);
 	else
 		prefixes_look(&pass->policy->prefixes, view->text, from, to, &found);
 	return found;
+}
+
+/* Leaves out the patterns that need another word further on, which is not there. */
+static void look_further(const struct pass *pass, const struct view *view, size_t from, size_t to,
+                         struct candidates *candidates)
+{
+	struct candidates found = pass->policy->tails.always;
+	uint64_t undecided = 0;
+
+	if (pass->careful || view->closing == CLOSE_RUNS_ONLY)
+		return;
+	for (size_t i = 0; i < sizeof(found.bits) / sizeof(found.bits[0]); i++)
+		undecided |= candidates->bits[i] & ~found.bits[i];
+	if (undecided == 0)
+		return;
+	if (view->marked)
+		prefixes_look_marked(&pass->policy->tails, view->text, from, to, &found);
+	else
+		prefixes_look(&pass->policy->tails, view->text, from, to, &found);
+	for (size_t i = 0; i < sizeof(found.bits) / sizeof(found.bits[0]); i++)
+		candidates->bits[i] &= found.bits[i];
 }
 
 static bool is_nobody(const struct candidates *candidates)
@@ -158,6 +195,7 @@ static void match_view(struct pass *pass, const struct view *view)
 
 	if (view->text.len <= WINDOW_CHARS) { /* bytes: no need to count */
 		first = look(pass, view, 0, view->text.len);
+		look_further(pass, view, 0, view->text.len, &first);
 		if (!is_nobody(&first))
 			match_window(pass, view, view->text, &first);
 		return;
@@ -170,6 +208,7 @@ static void match_view(struct pass *pass, const struct view *view)
 		second = look(pass, view, middle, to);
 		for (size_t i = 0; i < sizeof(both.bits) / sizeof(both.bits[0]); i++)
 			both.bits[i] = first.bits[i] | second.bits[i];
+		look_further(pass, view, from, to, &both);
 		if (!is_nobody(&both))
 			match_window(pass, view, window_trim(view->text, from, to), &both);
 		first = second;
@@ -196,7 +235,7 @@ static bool is_ascii(struct span text)
 static void match_closed(struct pass *pass, enum scope scope, enum reading reading)
 {
 	for (enum closing closing = CLOSE_WORDS; closing < CLOSINGS && !pass->error; closing++) {
-		struct view view = {scope, reading, closing, {NULL, 0}, false};
+		struct view view = {scope, reading, closing, {NULL, 0}, false, false};
 		if (!views_close(&pass->screen->views, closing, &view.text))
 			return;
 		view.ascii = is_ascii(view.text);
@@ -222,7 +261,7 @@ static void match_views(struct pass *pass, enum scope scope, struct span text)
 	pass->error |= !views_begin(views, text);
 	for (enum filler filler = 0; filler < FILLERS; filler++) {
 		for (enum reading reading = 0; reading < READINGS && !pass->error; reading++) {
-			struct view view = {scope, reading, CLOSE_NONE, {NULL, 0}, false};
+			struct view view = {scope, reading, CLOSE_NONE, {NULL, 0}, false, filler == FILL_MARK};
 			if (!views_wanted(views, reading, filler))
 				continue;
 			if (out_of_time(pass) || !views_read(views, reading, filler, &view.text)) {
@@ -233,7 +272,8 @@ static void match_views(struct pass *pass, enum scope scope, struct span text)
 				continue;
 			view.ascii = is_ascii(view.text);
 			match_view(pass, &view);
-			match_closed(pass, scope, reading);
+			if (!view.marked)
+				match_closed(pass, scope, reading);
 		}
 	}
 	pass->error |= views_failed(views);
@@ -242,7 +282,7 @@ static void match_views(struct pass *pass, enum scope scope, struct span text)
 void match_text(struct pass *pass, enum scope scope, struct span text)
 {
 	struct screen *s = pass->screen;
-	struct view view = {scope, READ_FOLDED, CLOSE_NONE, {NULL, 0}, true};
+	struct view view = {scope, READ_FOLDED, CLOSE_NONE, {NULL, 0}, true, false};
 
 	if (pass->careful) {
 		match_views(pass, scope, text);
@@ -263,10 +303,12 @@ void match_text(struct pass *pass, enum scope scope, struct span text)
 
 static void compare_reading(struct pass *pass, const struct names *names, enum reading reading, struct span text)
 {
+	bool mixed = name_mixes_case(&pass->screen->views.raw);
+
 	text = name_trim(text);
 	for (size_t i = 0; i < names->count; i++) {
 		struct hit hit = {names->at[i].rule, NO_RULE, reading, CLOSE_NONE, text, 0, text.len};
-		if (text.len > 0 && span_equal(names->at[i].readings[reading], text))
+		if (text.len > 0 && name_equal(text, names->at[i].readings[reading], mixed))
 			pass_fire(pass, &hit);
 	}
 }
@@ -288,12 +330,12 @@ void match_names(struct pass *pass, const struct names *names, struct span text)
 	if (names->count == 0)
 		return;
 	pass->error |= !views_begin(views, text);
-	if (views->ascii && views_read(views, READ_FOLDED, FILL_DROP, &read))
-		match_ascii_name(pass, names, read);
-	for (enum filler filler = 0; filler < FILLERS && !views->ascii; filler++) {
+	for (enum filler filler = 0; filler < FILL_MARK; filler++) {
 		if (!views_wanted(views, READ_FOLDED, filler))
 			continue;
-		for (enum reading reading = 0; reading < READ_HIDDEN; reading++)
+		if (views->ascii && views_read(views, READ_FOLDED, filler, &read))
+			match_ascii_name(pass, names, read);
+		for (enum reading reading = 0; reading < READ_HIDDEN && !views->ascii; reading++)
 			if (views_read(views, reading, filler, &read))
 				compare_reading(pass, names, reading, read);
 	}

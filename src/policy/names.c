@@ -5,6 +5,7 @@
  * text's readings equals the same reading of the name.
  */
 #include <stdlib.h>
+#include <utf8proc.h>
 
 #include "load.h"
 
@@ -17,6 +18,56 @@ struct span name_trim(struct span text)
 	while (text.len > 0 && text.ptr[text.len - 1] == ' ')
 		text.len--;
 	return text;
+}
+
+/* UTS #39's skeleton of single ASCII characters, i for l: all are small here. */
+static char ascii_skeleton(char c)
+{
+	switch (c) {
+	case '0':
+		return 'o';
+	case '1':
+	case '|':
+	case 'l':
+		return 'i';
+	default:
+		return c;
+	}
+}
+
+static bool is_l_and_i(char one, char other)
+{
+	return (one == 'l' && other == 'i') || (one == 'i' && other == 'l');
+}
+
+bool name_equal(struct span text, struct span name, bool mixes_case)
+{
+	if (text.len != name.len)
+		return false;
+	for (size_t i = 0; i < text.len; i++) {
+		if (ascii_skeleton(text.ptr[i]) != ascii_skeleton(name.ptr[i]))
+			return false;
+		if (is_l_and_i(text.ptr[i], name.ptr[i]) && !mixes_case)
+			return false;
+	}
+	return true;
+}
+
+bool name_mixes_case(const struct codes *raw)
+{
+	int32_t before = 0;
+
+	for (size_t i = 0; i < raw->len; i++) {
+		int32_t c = raw->at[i];
+		bool either = c == 'l' || c == 'I' || before == 'l' || before == 'I';
+		utf8proc_category_t category = utf8proc_category(c);
+		if (category != UTF8PROC_CATEGORY_LU && category != UTF8PROC_CATEGORY_LL)
+			continue;
+		if (before != 0 && either && category != utf8proc_category(before))
+			return true;
+		before = c;
+	}
+	return false;
 }
 
 static bool is_ascii(struct span text)

@@ -8,6 +8,8 @@
 
 #include <stdlib.h>
 
+#include "views.h"
+
 #define ONES 0x0101010101010101u
 #define TOPS 0x8080808080808080u
 
@@ -27,8 +29,7 @@ static bool is_plain(const char *source)
 	return true;
 }
 
-/* Behind the class that opens at source. */
-static const char *skip_class(const char *source)
+const char *pattern_skip_class(const char *source)
 {
 	source++;
 	if (*source == '^')
@@ -54,7 +55,7 @@ static const char *branch_end(const char *source)
 
 	while (*source) {
 		if (*source == '[') {
-			source = skip_class(source);
+			source = pattern_skip_class(source);
 			continue;
 		}
 		if (depth == 0 && (*source == '|' || *source == ')'))
@@ -158,6 +159,38 @@ int prefixes_add(struct prefixes *p, const char *source, unsigned pattern)
 	return rc < 0 ? -1 : 0;
 }
 
+/* Behind the first .* outside groups; NULL: the pattern has none, or more than
+ * one branch. */
+static const char *find_tail(const char *source)
+{
+	unsigned depth = 0;
+
+	if (*branch_end(source) != '\0')
+		return NULL;
+	while (*source) {
+		if (*source == '[') {
+			source = pattern_skip_class(source);
+			continue;
+		}
+		if (depth == 0 && source[0] == '.' && source[1] == '*')
+			return source + 2;
+		depth += *source == '(';
+		depth -= *source == ')';
+		source += source[0] == '\\' && source[1] ? 2 : 1;
+	}
+	return NULL;
+}
+
+int prefixes_add_tail(struct prefixes *p, const char *source, unsigned pattern)
+{
+	const char *tail = is_plain(source) ? find_tail(source) : NULL;
+
+	if (tail)
+		return prefixes_add(p, tail, pattern);
+	candidates_set(&p->always, pattern);
+	return 0;
+}
+
 static int by_key(const void *a, const void *b)
 {
 	const struct prefix *x = a, *y = b;
@@ -221,5 +254,49 @@ void prefixes_look(const struct prefixes *p, struct span text, size_t from, size
 		before = words >> 63;
 		for (; starts != 0; starts &= starts - 1)
 			look_word(p, text, at + (size_t)__builtin_ctzll(starts) / 8, found);
+	}
+}
+
+/* ---- the look among marks ---- */
+
+static size_t skip_marks(struct span text, size_t at)
+{
+	while (at < text.len && text.ptr[at] == VIEW_MARK)
+		at++;
+	return at;
+}
+
+/* The prefix up to its first space: a mark may be one. */
+static bool begins_marked(const struct prefix *prefix, struct span text, size_t at)
+{
+	for (size_t i = 0; i < prefix->len && prefix->text[i] != ' '; i++) {
+		at = skip_marks(text, at);
+		if (at == text.len || text.ptr[at++] != prefix->text[i])
+			return false;
+	}
+	return true;
+}
+
+static void look_key_marked(const struct prefixes *p, unsigned key, struct span text, size_t at,
+                            struct candidates *found)
+{
+	for (size_t next = p->first[key]; next != 0 && next <= p->count && p->at[next - 1].key == key; next++)
+		if (begins_marked(&p->at[next - 1], text, at))
+			candidates_set(found, p->at[next - 1].pattern);
+}
+
+void prefixes_look_marked(const struct prefixes *p, struct span text, size_t from, size_t to, struct candidates *found)
+{
+	bool before = from > 0 && is_word_char(text.ptr[from - 1]);
+
+	for (size_t at = from; at < to; at++) {
+		bool here = is_word_char(text.ptr[at]);
+		if (here && !before) {
+			size_t second = skip_marks(text, at + 1);
+			char next = second < text.len ? text.ptr[second] : ' ';
+			look_key_marked(p, prefix_key(text.ptr[at], next), text, at, found);
+			look_key_marked(p, prefix_key(text.ptr[at], ' '), text, at, found);
+		}
+		before = here;
 	}
 }

@@ -42,12 +42,22 @@ struct prefixes {
 
 /* 0, or -1: no memory. */
 int prefixes_add(struct prefixes *p, const char *source, unsigned pattern);
+
+/* The same of what stands behind the first .* of the pattern, which is without
+ * it or has no such part: always. 0, or -1: no memory. */
+int prefixes_add_tail(struct prefixes *p, const char *source, unsigned pattern);
 void prefixes_sort(struct prefixes *p); /* once, behind the last prefixes_add */
 void prefixes_free(struct prefixes *p);
 
 /* Adds the patterns that may match where a word begins in text[from, to). The
  * text is folded; words may reach behind to. */
 void prefixes_look(const struct prefixes *p, struct span text, size_t from, size_t to, struct candidates *found);
+
+/* The same in a text in which VIEW_MARK may stand anywhere and be nothing. */
+void prefixes_look_marked(const struct prefixes *p, struct span text, size_t from, size_t to, struct candidates *found);
+
+/* Behind the character class of a pattern that opens at source. */
+const char *pattern_skip_class(const char *source);
 
 static inline bool candidates_have(const struct candidates *c, unsigned pattern)
 {

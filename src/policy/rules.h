@@ -14,8 +14,9 @@ enum rule_effect { RULE_DURESS, RULE_DENY, RULE_STEP_UP, RULE_ADVISE };
 struct pattern {
 	const char *source;
 	struct regex *strict;
-	struct regex *loose; /* without \b, for closed-up runs; NULL: makes no sense */
-	unsigned number;     /* among all patterns of the policy */
+	struct regex *loose;  /* without \b, for closed-up runs; NULL: makes no sense */
+	struct regex *marked; /* for FILL_MARK; NULL: not of a form that can be changed so */
+	unsigned number;      /* among all patterns of the policy */
 };
 
 struct rule {
@@ -61,6 +62,7 @@ struct policy {
 	unsigned pattern_count;
 	struct names tags, flags;
 	struct prefixes prefixes;
+	struct prefixes tails;   /* words that patterns need behind what they begin with */
 	size_t shortest[SCOPES]; /* characters without which no pattern matches */
 	const struct rule *advice[POLICY_MAX_ADVICE];
 	size_t advice_count;
@@ -73,6 +75,14 @@ struct policy {
 
 /* The text's reading, trimmed of white space, for comparing names. */
 struct span name_trim(struct span text);
+
+/* Is the text's reading the name's, ASCII look-alikes included? An l is an i
+ * only for a text that mixes case: "ADMlN" looks like "ADMIN", "mall" not like
+ * "mail". */
+bool name_equal(struct span text, struct span name, bool mixes_case);
+
+/* Stands an l beside a capital, or an I beside a small letter? */
+bool name_mixes_case(const struct codes *raw);
 
 extern const char policy_error_id[]; /* "policy-error" */
 

@@ -9,6 +9,12 @@
 #define MEMO_COUNT_MAX 64
 #define POOL_CODES     8192
 
+/* Of ASCII: neither printable nor white space. */
+static bool is_control(int32_t c)
+{
+	return (c < ' ' && (c < '\t' || c > '\r')) || c == 0x7f;
+}
+
 void memo_fill(struct memo *m, int32_t c)
 {
 	m->code = c;
@@ -59,10 +65,16 @@ static void read_glyph(struct views *v, struct memo *m, enum reading reading)
 	memo_keep(v, m, reading, from);
 }
 
-static bool is_filler_space(unsigned kind, enum filler filler)
+static void read_dropped(struct views *v, enum filler filler, unsigned kind)
 {
-	return (filler != FILL_DROP && (kind & GLYPH_WIDE_FILLER)) ||
-	       (filler == FILL_ALL_SPACE && (kind & GLYPH_ZERO_SPACE));
+	struct codes *read = &v->read;
+
+	if (filler == FILL_MARK) {
+		if (read->len == 0 || read->at[read->len - 1] != VIEW_MARK)
+			codes_add(read, VIEW_MARK);
+	} else if (filler == FILL_ALL_SPACE || (filler == FILL_WIDE_SPACE && (kind & GLYPH_WIDE_FILLER))) {
+		codes_add(read, ' ');
+	}
 }
 
 static void read_code(struct views *v, enum reading reading, enum filler filler, int32_t c)
@@ -72,14 +84,18 @@ static void read_code(struct views *v, enum reading reading, enum filler filler,
 	if (c < 0x80) {
 		if (c > ' ' && c < 0x7f)
 			codes_add(&v->read, c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
-		else if (c == ' ' || (c >= '\t' && c <= '\r'))
+		else if (!is_control(c))
 			codes_add(&v->read, ' ');
+		else
+			read_dropped(v, filler, GLYPH_ZERO_SPACE);
 		return;
 	}
 	m = memo_of(v, c);
-	if ((m->kind & GLYPH_SPACE) || is_filler_space(m->kind, filler))
+	if (m->kind & GLYPH_SPACE)
 		codes_add(&v->read, ' ');
-	else if (!(m->kind & GLYPH_IGNORABLE))
+	else if (m->kind & GLYPH_IGNORABLE)
+		read_dropped(v, filler, m->kind);
+	else
 		read_glyph(v, m, reading);
 }
 
@@ -120,14 +136,19 @@ bool views_begin(struct views *v, struct span text)
 	v->raw.len = 0;
 	v->ascii = true;
 	v->kinds = 0;
+	v->dropped = 0;
 	codes_decode(&v->raw, text);
 	if (v->raw.failed)
 		return false;
 	for (size_t i = 0; i < v->raw.len; i++) {
-		if (v->raw.at[i] < 0x80)
-			continue;
-		v->ascii = false;
-		v->kinds |= memo_of(v, v->raw.at[i])->kind;
+		int32_t c = v->raw.at[i];
+		unsigned kind = is_control(c) ? GLYPH_IGNORABLE | GLYPH_ZERO_SPACE : 0;
+		if (c >= 0x80) {
+			v->ascii = false;
+			kind = memo_of(v, c)->kind;
+		}
+		v->kinds |= kind;
+		v->dropped += (kind & GLYPH_IGNORABLE) != 0;
 	}
 	return true;
 }
@@ -136,6 +157,8 @@ static bool filler_wanted(const struct views *v, enum filler filler)
 {
 	if (filler == FILL_WIDE_SPACE)
 		return v->kinds & GLYPH_WIDE_FILLER;
+	if (filler == FILL_MARK) /* one alone is nothing, or a space */
+		return v->dropped > 1;
 	return filler == FILL_DROP || (v->kinds & GLYPH_ZERO_SPACE);
 }
 

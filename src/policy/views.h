@@ -3,7 +3,7 @@
  *
  * A text is begun once, then asked for its views. A reading says how
  * characters are read (folded, or as one of the confusable skeletons) and
- * what invisible characters that take up room count as; a closing says what
+ * what invisible characters count as; a closing says what
  * becomes of letter-spaced words. The views of a reading are made from one
  * array of code points, in which white space is U+0020 and not yet collapsed
  * (how wide a gap is tells where a letter-spaced word ends).
@@ -37,13 +37,17 @@ enum reading {
 	READINGS,
 };
 
-/* What invisible characters that still take up room are. */
+/* What invisible characters without a place in a word are. */
 enum filler {
 	FILL_DROP,       /* nothing */
-	FILL_WIDE_SPACE, /* Hangul fillers: a space */
-	FILL_ALL_SPACE,  /* zero-width space too */
+	FILL_WIDE_SPACE, /* those that take up room (Hangul fillers): a space */
+	FILL_ALL_SPACE,  /* all: a space */
+	FILL_MARK,       /* each row of them VIEW_MARK: for patterns that take it as either */
 	FILLERS,
 };
+
+/* A control character: no text has it in any view. */
+#define VIEW_MARK '\x01'
 
 enum closing {
 	CLOSE_NONE,      /* white space collapsed */
@@ -69,7 +73,8 @@ struct views {
 	struct buf texts[READINGS];
 	struct buf closed;
 	bool ascii;
-	unsigned kinds; /* of all characters of the text above U+007F, or-ed */
+	unsigned kinds; /* of all characters above U+007F and of control characters, or-ed */
+	size_t dropped; /* characters without a place in a word */
 	struct memo memo[MEMO_ENTRIES];
 	struct codes pool; /* what memos read as */
 };

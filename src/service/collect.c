@@ -207,7 +207,7 @@ static void on_failed(void *arg, const struct store_result *result)
 static bool passes_again(struct service_call *call, const struct job_view *job, uint64_t *advice)
 {
 	struct policy_verdict v;
-	screen_stored(call, job->seed, job->stepped_up, &v);
+	screen_stored(call, job, &v);
 	*advice = v.advice;
 	if (v.effect == POLICY_ALLOW)
 		return true;

@@ -92,6 +92,10 @@ bool shape_inbox(struct service_call *call, uint32_t *seed, struct span *trace_i
  * and a horizontal ellipsis. Gives the code points of the goal as sent. */
 uint32_t seed_store(const struct jdoc *doc, uint32_t seed, uint32_t max_chars, struct buf *out);
 
+/* Whether the stored seed holds the whole goal, of which so many code points
+ * were sent. One that happens to end like a cut one counts as cut. */
+bool seed_is_whole(const struct jdoc *doc, uint32_t seed, uint32_t goal_chars);
+
 /* ---- screen.c ---- */
 
 /* Takes the policy in force into the call. */
@@ -99,8 +103,9 @@ void screen_begin(struct service_call *call);
 /* Screens; true when allowed. Otherwise the call has ended. */
 bool screen_seed(struct service_call *call, uint32_t seed, uint64_t *advice);
 bool screen_value(struct service_call *call, uint32_t value);
-/* The verdict alone, for a stored seed. */
-void screen_stored(struct service_call *call, struct span seed, bool stepped_up, struct policy_verdict *verdict);
+/* The verdict alone, for a stored seed; one whose goal was cut cannot be
+ * screened whole any more, and is denied as policy-error. */
+void screen_stored(struct service_call *call, const struct job_view *job, struct policy_verdict *verdict);
 void screen_count(struct service *s, const char *rule, const char *effect);
 int screens_init(struct screen_pool *p);
 void screens_destroy(struct screen_pool *p);

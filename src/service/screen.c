@@ -59,7 +59,7 @@ void screen_count(struct service *s, const char *rule, const char *effect)
 
 /* ---- screening ---- */
 
-static const struct policy_verdict out_of_memory = {.effect = POLICY_DENY, .rule = "policy-error"};
+static const struct policy_verdict cannot_tell = {.effect = POLICY_DENY, .rule = "policy-error"};
 
 void screen_begin(struct service_call *call)
 {
@@ -91,7 +91,7 @@ static bool judge(struct service_call *call, const struct policy_verdict *v)
 bool screen_seed(struct service_call *call, uint32_t seed, uint64_t *advice)
 {
 	struct service *s = call->service;
-	struct policy_verdict v = out_of_memory;
+	struct policy_verdict v = cannot_tell;
 	struct screen *screen = screen_take(&s->screens);
 	bool stepped_up = claims_stepped_up(call->claims, clock_wall_ms(s->options.clock));
 	if (screen) {
@@ -108,7 +108,7 @@ bool screen_seed(struct service_call *call, uint32_t seed, uint64_t *advice)
 bool screen_value(struct service_call *call, uint32_t value)
 {
 	struct service *s = call->service;
-	struct policy_verdict v = out_of_memory;
+	struct policy_verdict v = cannot_tell;
 	struct screen *screen = screen_take(&s->screens);
 	if (screen) {
 		policy_screen_value(call_policy(call), screen, call->body, value, &v);
@@ -117,14 +117,14 @@ bool screen_value(struct service_call *call, uint32_t value)
 	return judge(call, &v);
 }
 
-void screen_stored(struct service_call *call, struct span seed, bool stepped_up, struct policy_verdict *verdict)
+void screen_stored(struct service_call *call, const struct job_view *job, struct policy_verdict *verdict)
 {
 	struct service *s = call->service;
 	struct jdoc doc = JDOC_EMPTY;
 	struct screen *screen = screen_take(&s->screens);
-	*verdict = out_of_memory;
-	if (screen && jdoc_parse(&doc, seed, NULL) == JDOC_OK)
-		policy_screen(call_policy(call), screen, &doc, 0, stepped_up, verdict);
+	*verdict = cannot_tell;
+	if (screen && jdoc_parse(&doc, job->seed, NULL) == JDOC_OK && seed_is_whole(&doc, 0, job->goal_chars))
+		policy_screen(call_policy(call), screen, &doc, 0, job->stepped_up, verdict);
 	jdoc_free(&doc);
 	if (screen)
 		screen_give_back(&s->screens, screen);

@@ -59,3 +59,11 @@ uint32_t seed_store(const struct jdoc *doc, uint32_t seed, uint32_t max_chars, s
 		jdoc_compact(doc, seed, out);
 	return points;
 }
+
+bool seed_is_whole(const struct jdoc *doc, uint32_t seed, uint32_t goal_chars)
+{
+	struct span text = jdoc_str(doc, jdoc_get(doc, seed, "goal"));
+	size_t tail = strlen(ELLIPSIS);
+	bool cut_off = text.len >= tail && memcmp(text.ptr + text.len - tail, ELLIPSIS, tail) == 0;
+	return count_points(text) == goal_chars && !cut_off;
+}

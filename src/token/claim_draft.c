@@ -142,7 +142,7 @@ static const char *put_text(char **at, struct span text)
 	return begin;
 }
 
-struct claims *claim_draft_make(const struct claim_draft *c, struct span kid, int64_t skew_ms)
+struct claims *claim_draft_make(const struct claim_draft *c, struct span kid, uint64_t key_mark, int64_t skew_ms)
 {
 	size_t texts = c->iss.len + c->sub.len + c->jti.len + c->tenant.len + kid.len + 5;
 	struct claims *made = malloc(sizeof(*made) + texts);
@@ -157,6 +157,7 @@ struct claims *claim_draft_make(const struct claim_draft *c, struct span kid, in
 	made->not_before_ms = c->not_before_ms;
 	made->auth_time_ms = c->auth_time_ms;
 	made->skew_ms = skew_ms;
+	made->key_mark = key_mark;
 	made->iss = put_text(&at, c->iss);
 	made->sub = put_text(&at, c->sub);
 	made->jti = put_text(&at, c->jti);

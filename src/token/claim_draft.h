@@ -32,6 +32,6 @@ bool claim_draft_read(struct claim_draft *c, const struct jdoc *payload, bool jw
 bool claim_draft_for(const struct claim_draft *c, const struct jdoc *payload, const char *audience);
 
 /* One malloc block with one reference, texts included; NULL: no memory. */
-struct claims *claim_draft_make(const struct claim_draft *c, struct span kid, int64_t skew_ms);
+struct claims *claim_draft_make(const struct claim_draft *c, struct span kid, uint64_t key_mark, int64_t skew_ms);
 
 #endif

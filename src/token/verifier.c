@@ -107,6 +107,14 @@ int verifier_load_revoked(struct verifier *v, struct span text, struct fault *fa
 	return count;
 }
 
+/* Eight bytes of the public key: enough to tell it from another of its name. */
+static uint64_t mark_of(const struct key *key)
+{
+	uint64_t mark;
+	memcpy(&mark, key->public_key, sizeof(mark));
+	return mark;
+}
+
 /* What is in force for one verification; let go at its end. */
 struct in_force {
 	struct keyring *keyring; /* NULL: none was loaded */
@@ -168,7 +176,7 @@ static enum token_verdict judge_payload(struct verifier *v, const struct token_f
 		verdict = check_times(&draft, now_ms, v->skew_ms);
 	if (verdict != TOKEN_VALID)
 		goto cleanup;
-	made = claim_draft_make(&draft, key->kid, v->skew_ms);
+	made = claim_draft_make(&draft, key->kid, mark_of(key), v->skew_ms);
 	if (made == NULL)
 		verdict = TOKEN_NO_MEMORY;
 	else if (revoked_has(now->revoked, made))
@@ -255,7 +263,8 @@ static bool still_allowed(const struct keyring *ring, const struct claims *c)
 	struct claim_draft draft = {
 	        .iss = span_of(c->iss), .tenant = span_of(c->tenant), .acr_gtpsi = c->acr_gtpsi, .scopes = c->scopes};
 
-	return key != NULL && limit_by_key(&draft, ring, key) == TOKEN_VALID && draft.scopes == c->scopes;
+	return key != NULL && mark_of(key) == c->key_mark && limit_by_key(&draft, ring, key) == TOKEN_VALID &&
+	       draft.scopes == c->scopes;
 }
 
 enum token_verdict token_recheck(struct verifier *v, const struct claims *claims)

@@ -319,3 +319,21 @@ def test_a_port_in_use_is_told_and_stops_the_start(build, tmp_path, keyring_text
             {"SIM_LISTEN": address, "SIM_KEYRING_FILE": tmp_path / "k.json", "DREAM_INBOX_DIR": tmp_path / "inbox"},
         )
     assert code in (1, 2) and address in said
+
+
+def test_a_head_that_never_ends_does_not_hold_its_connection(new_lane):
+    """A byte now and then is not enough to stay: the whole request has twice SIM_REQUEST_TIMEOUT_MS."""
+    lane = new_lane(SIM_REQUEST_TIMEOUT_MS=1000)
+    with lane.raw() as raw:
+        raw.send(b"GET /livez HTTP/1.1\r\nHost: simlane\r\n")
+        raw.sock.setblocking(False)
+        begun = time.monotonic()
+        while time.monotonic() - begun < 15:
+            raw.send(b"X: y\r\n")
+            time.sleep(0.3)
+            try:
+                if not raw.more():
+                    break
+            except BlockingIOError:
+                continue
+        assert 1 < time.monotonic() - begun < 10 and raw.rest == b""

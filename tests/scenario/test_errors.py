@@ -421,3 +421,15 @@ def test_a_denial_can_be_found_in_the_log_by_its_trace(lane, client, mint):
     for answer, code, rule in cases:
         event = lane.request_logged(answer.header("X-Trace-Id"))
         assert event["code"] == code and int(event["status"]) == answer.status and event.get("rule") == rule
+
+
+# ---- 431
+
+
+@pytest.mark.parametrize("headers", [{"X-Long": "x" * 8200}, {f"X-{i}": "y" for i in range(80)}], ids=["long", "many"])
+def test_a_head_that_leaves_no_room_for_an_answer_is_431(client, headers):
+    """Better than a job that is made and never answered for."""
+    before = client.depth()
+    answer = client.post("/schedule", GOOD["/schedule"], headers=headers)
+    assert (answer.status, answer.code) == (431, "headers-too-large")
+    assert client.depth() == before
