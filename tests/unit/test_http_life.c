@@ -408,19 +408,22 @@ END_TEST
 int main(void)
 {
 	Suite *s = suite_create("http_life");
-	TCase *t = tcase_create("life"), *quick = tcase_create("impatient");
+	TCase *t = tcase_create("life"), *quick = tcase_create("impatient"), *load = tcase_create("load");
 	suite_add_tcase(s, t);
 	suite_add_tcase(s, quick);
+	suite_add_tcase(s, load);
 	tcase_set_timeout(t, 60);
 	tcase_set_timeout(quick, 60);
+	tcase_set_timeout(load, 60);
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_checked_fixture(quick, setup_impatient, teardown);
+	tcase_add_checked_fixture(load, setup, teardown);
 	tcase_add_test(t, a_connection_serves_many_requests);
 	tcase_add_test(t, a_held_collect_is_answered_when_the_job_is_done);
 	tcase_add_test(t, a_client_that_leaves_while_it_waits_hurts_nobody);
 	tcase_add_loop_test(t, a_drain_ends_every_wait_with_503, 0, 2);
 	tcase_add_test(t, a_request_that_waits_when_the_drain_ends_is_no_disaster);
-	tcase_add_loop_test(t, a_drain_under_load_ends_cleanly, 0, 12);
+	tcase_add_loop_test(load, a_drain_under_load_ends_cleanly, 0, 12);
 	tcase_add_test(quick, work_that_takes_too_long_is_503_and_may_end_later);
 	SRunner *r = srunner_create(s);
 	srunner_run_all(r, CK_NORMAL);

@@ -333,6 +333,140 @@ START_TEST(a_stepped_up_pass_clears_nothing_for_the_next)
 }
 END_TEST
 
+/* ---- characters that are read as nothing, or as a space ---- */
+
+static const char *const dropped[] = {"\x01",   "\b",     "\x1c",   "\x1f",       "\x7f",       "\xc2\x80", "\xc2\x9f",
+                                      "\u0600", "\u070f", "\ufffb", "\u200b",     "\u2060",     "\u200d", "\u00ad",
+                                      "\ufeff", "\u202e", "\ufe0f", "\U000e0001", "\U000e0020", "\u3164", "\u034f",
+                                      "\u115f", "\ufff0", "\u2066", "\U0001d173"};
+
+static const char *const dropped_goals[][2] = {
+        {"delete%1$sall", "bulk-destruction"},
+        {"delete%1$s%1$sall", "bulk-destruction"},
+        {"%1$sdelete all%1$s", "bulk-destruction"},
+        {"x%1$sdelete%1$sall%1$sx", "bulk-destruction"},
+        {"de%1$slete all", "bulk-destruction"},
+        {"rotate%1$skeys", "privileged-intent"},
+        {"root%1$saccess", "privileged-intent"},
+        {"de%1$slete%1$sall", "bulk-destruction"},
+        {"d%1$selete every thing and a%1$sll%1$sthat", "bulk-destruction"},
+        {"ro%1$sta%1$ste%1$skeys", "privileged-intent"},
+        {"please%1$sro%1$state %1$s keys%1$snow", "privileged-intent"},
+        {"delete%1$sacc%1$sount", "privileged-intent"},
+        {"ex%1$sfiltrate%1$sthe%1$sda%1$staset", "exfiltration"},
+        {"dump%1$ssec%1$sret", "exfiltration"},
+        {"план: de%1$slete%1$sаll", "bulk-destruction"},
+        {"план: DE%1$sLETE%1$sａ%1$sll", "bulk-destruction"},
+};
+
+START_TEST(dropped_characters_part_words_and_hide_none)
+{
+	struct policy *p = must_load(NULL);
+	char goal[200];
+
+	for (size_t g = 0; g < sizeof(dropped_goals) / sizeof(dropped_goals[0]); g++) {
+		for (size_t i = 0; i < sizeof(dropped) / sizeof(dropped[0]); i++) {
+			struct policy_verdict v;
+			snprintf(goal, sizeof(goal), dropped_goals[g][0], dropped[i]);
+			v = screen_goal(p, span_of(goal));
+			ck_assert_msg(v.rule && strcmp(v.rule, dropped_goals[g][1]) == 0, "%s with %zu: %s",
+			              dropped_goals[g][0], i, v.rule ? v.rule : "allowed");
+		}
+	}
+	snapshot_let_go(policy_ref(p));
+}
+END_TEST
+
+START_TEST(dropped_characters_of_two_kinds_part_words_and_hide_none)
+{
+	struct policy *p = must_load(NULL);
+	char goal[200];
+
+	for (size_t i = 0; i < sizeof(dropped) / sizeof(dropped[0]); i++) {
+		for (size_t k = 0; k < sizeof(dropped) / sizeof(dropped[0]); k++) {
+			snprintf(goal, sizeof(goal), "de%slete%sall", dropped[i], dropped[k]);
+			ck_assert_msg(screen_goal(p, span_of(goal)).effect == POLICY_DENY, "%zu, %zu", i, k);
+		}
+	}
+	snapshot_let_go(policy_ref(p));
+}
+END_TEST
+
+START_TEST(honest_texts_with_dropped_characters_pass)
+{
+	static const char *const goals[] = {
+	        "De\u00adleted rows and the small ball\u00adroom",
+	        "The gar\u00adden\u00ading club dropped fi\u00adnal\u00adly, ac\u00adtu\u00adal\u00adly and "
+	        "usu\u00adal\u00adly",
+	        "undelete\u200b the b\u200dall, over\u200ballow",
+	        "می\u200cخواهم گزارش\u200cها را خلاصه کنم؛ کتاب\u200cها و نامه\u200cها",
+	        "👩\u200d👩\u200d👧 drop\u200bped 🏳\ufe0f\u200d🌈 small talk",
+	        "\ufeffPlan the re\u200blease\u200b of the roots\u200bystem",
+	        "\u202bdropdown\u202c and \u2067overall\u2069",
+	        "line\bfeed\x1bmode",
+	};
+	struct policy *p = must_load(NULL);
+
+	for (size_t i = 0; i < sizeof(goals) / sizeof(goals[0]); i++) {
+		struct policy_verdict v = screen_goal(p, span_of(goals[i]));
+		ck_assert_msg(v.effect == POLICY_ALLOW, "%s: %s", goals[i], v.rule);
+	}
+	snapshot_let_go(policy_ref(p));
+}
+END_TEST
+
+/* Patterns of every form that is changed for marks, and of some that are not. */
+START_TEST(patterns_of_any_form_are_matched_among_dropped_characters)
+{
+	static const char *const cases[][3] = {
+	        {"ab+c{2}d?e", "a\u200bb\u200bbc\u200bc\u200be", "a\u200bbc\u200be"},
+	        {"\\\\bx(?:y|z)*\\\\d\\\\b", "q\u200bx\u200byz\u200b7\u200bq", "q\u200bx\u200byzq7"},
+	        {"[a-c]+ \\\\w\\\\send$", "a\u200bb\u200bk\u200be\u200bnd\u200b", "a\u200bb\u200bk\u200be\u200bn"},
+	        {"^ж é", "\u200bж\u200bé", "\u200bé\u200bж"},
+	        {"\\\\ba.*\\\\bbc.*\\\\bde", "a\u200bb\u200bc\u200bd\u200be", "a\u200bbc\u200bed"},
+	        {"a\\\\.b{", "a.\u200bb{\u200b", "a\u200bb{\u200b"},
+	        {"(?=ab)ab", "ab\u200b \u200b", "a\u200b \u200bb"},
+	};
+	char policy[300], seed[200];
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		snprintf(policy, sizeof(policy), DENY("\"on\":\"seed\",\"patterns\":[\"%s\"]"), cases[i][0]);
+		snprintf(seed, sizeof(seed), "{\"goal\":\"%s\"}", cases[i][1]);
+		decides(policy, seed, false, POLICY_DENY, "r");
+		snprintf(seed, sizeof(seed), "{\"goal\":\"%s\"}", cases[i][2]);
+		decides(policy, seed, false, POLICY_ALLOW, NULL);
+	}
+}
+END_TEST
+
+/* ---- names ---- */
+
+START_TEST(ascii_look_alikes_of_names_are_the_names)
+{
+	static const char *const tags[] = {"ΛR00T",  "ΛRO0T",  "Λr0ot",   "ΛADM1N",       "ΛADMlN",  "ΛADM|N",
+	                                   "Λadm1n", "ΛАDМlN", "ΛR００T", "ΛADM\u200blN", " ΛR00T ", "ΛAdMlN"};
+	static const char *const honest[] = {"ΛSIM",    "ΛROO",  "ΛR00",  "ΛADMLN", "Λadmln", "ΛROOT1", "R00T",
+	                                     "ΛADM1NS", "Λ100T", "ΛTAG0", "",       "0",      "ΛADMON"};
+	char seed[100];
+
+	for (size_t i = 0; i < sizeof(tags) / sizeof(tags[0]); i++) {
+		snprintf(seed, sizeof(seed), "{\"goal\":\"x\",\"ul_tags\":[\"a\",\"%s\"]}", tags[i]);
+		decides(policy_default_text().ptr, seed, false, POLICY_DENY, "deny-ul-tag");
+	}
+	for (size_t i = 0; i < sizeof(honest) / sizeof(honest[0]); i++) {
+		snprintf(seed, sizeof(seed), "{\"goal\":\"x\",\"ul_tags\":[\"%s\"]}", honest[i]);
+		decides(policy_default_text().ptr, seed, false, POLICY_ALLOW, NULL);
+	}
+	decides(policy_default_text().ptr, "{\"constraints\":{\"flags\":{\"shad0w\":1}}}", false, POLICY_DENY,
+	        "duress");
+	decides(policy_default_text().ptr, "{\"constraints\":{\"flags\":{\"REQUlRE_STEP_UP\":1}}}", false,
+	        POLICY_STEP_UP, "require-step-up");
+	decides(DENY("\"tags\":[\"mail\"]"), "{\"ul_tags\":[\"mall\",\"MALL\",\"Mall\",\"nail\"]}", false, POLICY_ALLOW,
+	        NULL);
+	decides(DENY("\"tags\":[\"l33t1\"]"), "{\"ul_tags\":[\"133TI\"]}", false, POLICY_DENY, "r");
+}
+END_TEST
+
 /* ---- failing closed, and in time ---- */
 
 START_TEST(a_pattern_that_hits_the_match_limit_denies)
@@ -374,8 +508,10 @@ static double screened_in_s(struct policy *p, const struct buf *json, struct pol
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define HOSTILE_S 10.0
+#define HONEST_S  10.0
 #else
-#define HOSTILE_S 0.7 /* on an idle machine some hundredths */
+#define HONEST_S  0.1  /* on an idle machine some hundredths */
+#define HOSTILE_S 0.35 /* the budget and what is not measured against it */
 #endif
 
 START_TEST(the_largest_hostile_bodies_are_decided_in_time)
@@ -398,7 +534,10 @@ START_TEST(the_largest_hostile_bodies_are_decided_in_time)
 	                                     "  ",
 	                                     "яŏ",
 	                                     "ﷺ\u200b\u3164ӏ",
-	                                     "drop ӏ\u200b\u3164 "};
+	                                     "drop ӏ\u200b\u3164 ",
+	                                     "mass bulk delete dump d é l e \u200b\u3164 ",
+	                                     "all drop\u200bdelete\u3164 \x01"
+	                                     "é "};
 	struct policy *p = must_load(NULL);
 
 	for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
@@ -409,9 +548,44 @@ START_TEST(the_largest_hostile_bodies_are_decided_in_time)
 		long_seed(&json, pieces[i], 256 * 1024);
 		s = screened_in_s(p, &json, &v);
 		cpu_s = (double)(clock() - start) / CLOCKS_PER_SEC;
+		if (getenv("POLICY_TIMES"))
+			printf("%.1f ms: \"%s\" %s\n", cpu_s * 1e3, pieces[i], v.rule ? v.rule : "");
 		ck_assert_msg(s > HOSTILE_S || !v.rule || strcmp(v.rule, "policy-error") != 0, "\"%s\": %s", pieces[i],
 		              v.rule);
 		ck_assert_msg(cpu_s < HOSTILE_S, "\"%s\" takes %.3f s", pieces[i], cpu_s);
+		buf_free(&json);
+	}
+	snapshot_let_go(policy_ref(p));
+}
+END_TEST
+
+/* Five of them must fit the budget of 200 ms, so that a slow machine has it too. */
+START_TEST(the_largest_honest_bodies_are_far_below_the_budget)
+{
+	static const char *const pieces[] = {
+	        "You may not drop this notice; nothing else is delivered to the mass of users in bulk. ",
+	        "Спланируй перенос поискового индекса в северный регион в два этапа и сообщи о рисках. ",
+	        "Plan the café’s rollout “with care” in two stages; drop the old one and report costs. ",
+	        "می‌خواهم گزارش‌ها را خلاصه کنم؛ کتاب‌ها و نامه‌ها در پایان هفته خواهند "
+	        "رسید. ",
+	        "The gar\u00adden\u00ading club dropped fi\u00adnal\u00adly the re\u00adview of its bud\u00adget. ",
+	        "大量のデータを整理して、週末までに報告書をまとめてください。",
+	        "Планируй drop\u200b и отчёт\u00ad о рисках ",
+	};
+	struct policy *p = must_load(NULL);
+
+	for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
+		struct buf json = BUF_EMPTY;
+		struct policy_verdict v;
+		clock_t start = clock();
+		double cpu_s;
+		long_seed(&json, pieces[i], 256 * 1024);
+		screened_in_s(p, &json, &v);
+		cpu_s = (double)(clock() - start) / CLOCKS_PER_SEC;
+		if (getenv("POLICY_TIMES"))
+			printf("%.1f ms: %.60s\n", cpu_s * 1e3, pieces[i]);
+		ck_assert_msg(v.effect == POLICY_ALLOW, "\"%s\": %s", pieces[i], v.rule);
+		ck_assert_msg(cpu_s < HONEST_S, "\"%s\" takes %.3f s", pieces[i], cpu_s);
 		buf_free(&json);
 	}
 	snapshot_let_go(policy_ref(p));
@@ -435,12 +609,55 @@ END_TEST
 
 /* ---- short cuts change nothing ---- */
 
-static const char *const words[] = {
-        "drop",    "delete",      "all",    "everything", "dump",   "pii",   "root",   "production", "mass",
-        "email",   "d.e.l.e.t.e", "a l l",  "bulk",       "action", "ΛROOT", "а",      "l",          "ӏ",
-        "\u200b",  "\u3164",      "\n",     "e",          "t",      "x",     "é",      "ß",          "ﬀ",
-        "drоp",    "ａｌｌ",      "\u0301", "0",          "_",      "-",     "plan",   "the",        "allow",
-        "dropped", "audit",       "bypass", "\u00ad",     "ж",      "漢",    "\u202e", "K",          "I"};
+static const char *const words[] = {"drop",
+                                    "delete",
+                                    "all",
+                                    "everything",
+                                    "dump",
+                                    "pii",
+                                    "root",
+                                    "production",
+                                    "mass",
+                                    "email",
+                                    "d.e.l.e.t.e",
+                                    "a l l",
+                                    "bulk",
+                                    "action",
+                                    "ΛROOT",
+                                    "а",
+                                    "l",
+                                    "ӏ",
+                                    "\u200b",
+                                    "\u3164",
+                                    "\n",
+                                    "e",
+                                    "t",
+                                    "x",
+                                    "é",
+                                    "ß",
+                                    "ﬀ",
+                                    "drоp",
+                                    "ａｌｌ",
+                                    "\u0301",
+                                    "0",
+                                    "_",
+                                    "-",
+                                    "plan",
+                                    "the",
+                                    "allow",
+                                    "dele\u00adte\u200ball",
+                                    "ro\x01tate\x01keys",
+                                    "\x7f",
+                                    "\u2060",
+                                    "dropped",
+                                    "audit",
+                                    "bypass",
+                                    "\u00ad",
+                                    "ж",
+                                    "漢",
+                                    "\u202e",
+                                    "K",
+                                    "I"};
 
 static void random_goal(struct buf *text, unsigned *seed)
 {
@@ -645,8 +862,14 @@ int main(void)
 	tcase_add_test(tc, only_the_seed_is_screened_not_what_stands_around_it);
 	tcase_add_test(tc, texts_known_to_be_clear_are_so_only_for_their_policy_and_place);
 	tcase_add_test(tc, a_stepped_up_pass_clears_nothing_for_the_next);
+	tcase_add_test(tc, dropped_characters_part_words_and_hide_none);
+	tcase_add_test(tc, dropped_characters_of_two_kinds_part_words_and_hide_none);
+	tcase_add_test(tc, honest_texts_with_dropped_characters_pass);
+	tcase_add_test(tc, patterns_of_any_form_are_matched_among_dropped_characters);
+	tcase_add_test(tc, ascii_look_alikes_of_names_are_the_names);
 	tcase_add_test(tc, a_pattern_that_hits_the_match_limit_denies);
 	tcase_add_test(tc, the_largest_hostile_bodies_are_decided_in_time);
+	tcase_add_test(tc, the_largest_honest_bodies_are_far_below_the_budget);
 	tcase_add_test(tc, a_slow_policy_runs_out_of_time_and_denies);
 	tcase_add_test(tc, the_fast_pass_decides_as_the_careful_one_on_random_texts);
 	tcase_add_test(tc, no_length_and_no_place_slips_past_the_quick_look);

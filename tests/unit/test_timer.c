@@ -30,14 +30,15 @@ struct shot {
 	atomic_uint fired;
 };
 
-static atomic_uint shots_fired;
+static atomic_uint sequence, shots_fired;
 
 static void fire(struct timer_entry *e)
 {
 	struct shot *s = (struct shot *)e;
 	s->fired_us = clock_mono_us(&clock_system);
-	s->order = atomic_fetch_add(&shots_fired, 1);
+	s->order = atomic_fetch_add(&sequence, 1);
 	atomic_fetch_add(&s->fired, 1);
+	atomic_fetch_add(&shots_fired, 1); /* last: who waits for it reads the rest */
 }
 
 static void arm(struct shot *s, int64_t delay_ms)
