@@ -257,7 +257,8 @@ ALL_C_FILES := $(wildcard include/simlane/*.h src/*.c src/*/*.[ch] tests/*/*.[ch
 lint-fast:
 	tools/check-layers
 	clang-format --dry-run -Werror $(ALL_C_FILES)
-	shellcheck tools/embed tools/install-deps tools/run-* tools/check-layers tests/demo bench/run .ci/run
+	shellcheck -S warning tools/embed tools/install-deps tools/run-* tools/check-layers tools/update-settings tests/demo \
+		bench/run .ci/run
 lint-all: lint-fast $(BUILD)/config.h
 	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
 		--suppress=missingIncludeSystem -D_GNU_SOURCE -Iinclude -I$(BUILD) $(C_FILES)

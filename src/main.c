@@ -138,8 +138,8 @@ static void close_lane(struct lane *l)
 {
 	service_stop_probes(l->service);
 	inbox_close(l->inbox);
+	timer_stop(l->timer); /* its thread may still be behind the end of a call, inside the store */
 	store_close(l->store);
-	timer_stop(l->timer);
 	service_free(l->service);
 	http_free(l->http);
 	verifier_free(l->verifier);

@@ -100,7 +100,6 @@ struct request {
 	bool has_place; /* counted in http.waiting */
 	atomic_int state;
 	atomic_int refs; /* MHD's, the work's, the timer's */
-	bool shutting_down;
 	struct timer_entry timer;
 	struct request *next, **link; /* suspended requests; next also of the free list */
 

@@ -140,9 +140,11 @@ void request_resume_all(struct http *h)
 	pthread_mutex_lock(&h->suspended_lock);
 	for (struct request *r = h->suspended; r; r = r->next) {
 		int expected = REQUEST_SUSPENDED;
-		r->shutting_down = true;
-		if (atomic_compare_exchange_strong(&r->state, &expected, REQUEST_TIMED_OUT))
-			MHD_resume_connection(r->connection);
+		if (!atomic_compare_exchange_strong(&r->state, &expected, REQUEST_TIMED_OUT))
+			continue;
+		if (timer_cancel(h->options.timer, &r->timer))
+			request_let_go_one_of_two(r); /* the timer's: it would be dropped unfired */
+		MHD_resume_connection(r->connection);
 	}
 	pthread_mutex_unlock(&h->suspended_lock);
 }
@@ -213,7 +215,7 @@ static enum MHD_Result refuse(struct request *r, enum problem problem, const cha
 static enum MHD_Result reply(struct request *r)
 {
 	if (atomic_load(&r->state) == REQUEST_TIMED_OUT)
-		return refuse(r, r->shutting_down ? PROBLEM_SHUTTING_DOWN : PROBLEM_INBOX_UNAVAILABLE,
+		return refuse(r, atomic_load(&r->http->closing) ? PROBLEM_SHUTTING_DOWN : PROBLEM_INBOX_UNAVAILABLE,
 		              "No answer in time: whether this request took effect is unknown.");
 	if (r->call.reply.problem != PROBLEM_NONE)
 		return refuse(r, r->call.reply.problem, r->call.reply.detail);

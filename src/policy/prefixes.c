@@ -293,7 +293,9 @@ void prefixes_look_marked(const struct prefixes *p, struct span text, size_t fro
 		bool here = is_word_char(text.ptr[at]);
 		if (here && !before) {
 			size_t second = skip_marks(text, at + 1);
-			char next = second < text.len ? text.ptr[second] : ' ';
+			char next = ' ';
+			if (second < text.len)
+				next = text.ptr[second];
 			look_key_marked(p, prefix_key(text.ptr[at], next), text, at, found);
 			look_key_marked(p, prefix_key(text.ptr[at], ' '), text, at, found);
 		}

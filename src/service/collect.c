@@ -199,6 +199,7 @@ static void on_failed(void *arg, const struct store_result *result)
 		count_up(&call->service->jobs_failed);
 		call_fail_store(call, &failed);
 	} else {
+		call->reply.rule[0] = call->reply.logged[0] = '\0';
 		on_other_status(call, result);
 	}
 }

@@ -35,7 +35,7 @@ static void store_cut(const struct jdoc *doc, uint32_t seed, uint32_t goal, stru
 {
 	buf_char(out, '{');
 	for (uint32_t i = jdoc_first(doc, seed); i < doc->nodes[seed].next; i = jdoc_next_member(doc, i)) {
-		if (out->ptr[out->len - 1] != '{' || i != jdoc_first(doc, seed))
+		if (i != jdoc_first(doc, seed))
 			buf_char(out, ',');
 		jdoc_compact(doc, i, out);
 		buf_char(out, ':');

@@ -8,6 +8,7 @@
  */
 #include <stddef.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "internal.h"
 
@@ -108,5 +109,10 @@ void service_stop(struct service *s)
 	s->stopping = true;
 	for (struct service_call *call = s->waiting; call; call = call->next_waiting)
 		timer_arm(s->options.timer, &call->timer, 0);
+	while (s->waiting) { /* until each of them has left, and with it its watch */
+		pthread_mutex_unlock(&s->waiting_lock);
+		usleep(1000);
+		pthread_mutex_lock(&s->waiting_lock);
+	}
 	pthread_mutex_unlock(&s->waiting_lock);
 }

@@ -336,8 +336,8 @@ END_TEST
 /* ---- characters that are read as nothing, or as a space ---- */
 
 static const char *const dropped[] = {"\x01",   "\b",     "\x1c",   "\x1f",       "\x7f",       "\xc2\x80", "\xc2\x9f",
-                                      "\u0600", "\u070f", "\ufffb", "\u200b",     "\u2060",     "\u200d", "\u00ad",
-                                      "\ufeff", "\u202e", "\ufe0f", "\U000e0001", "\U000e0020", "\u3164", "\u034f",
+                                      "\u0600", "\u070f", "\ufffb", "\u200b",     "\u2060",     "\u200d",   "\u00ad",
+                                      "\ufeff", "\u202e", "\ufe0f", "\U000e0001", "\U000e0020", "\u3164",   "\u034f",
                                       "\u115f", "\ufff0", "\u2066", "\U0001d173"};
 
 static const char *const dropped_goals[][2] = {
@@ -451,16 +451,15 @@ START_TEST(ascii_look_alikes_of_names_are_the_names)
 
 	for (size_t i = 0; i < sizeof(tags) / sizeof(tags[0]); i++) {
 		snprintf(seed, sizeof(seed), "{\"goal\":\"x\",\"ul_tags\":[\"a\",\"%s\"]}", tags[i]);
-		decides(policy_default_text().ptr, seed, false, POLICY_DENY, "deny-ul-tag");
+		decides(NULL, seed, false, POLICY_DENY, "deny-ul-tag");
 	}
 	for (size_t i = 0; i < sizeof(honest) / sizeof(honest[0]); i++) {
 		snprintf(seed, sizeof(seed), "{\"goal\":\"x\",\"ul_tags\":[\"%s\"]}", honest[i]);
-		decides(policy_default_text().ptr, seed, false, POLICY_ALLOW, NULL);
+		decides(NULL, seed, false, POLICY_ALLOW, NULL);
 	}
-	decides(policy_default_text().ptr, "{\"constraints\":{\"flags\":{\"shad0w\":1}}}", false, POLICY_DENY,
-	        "duress");
-	decides(policy_default_text().ptr, "{\"constraints\":{\"flags\":{\"REQUlRE_STEP_UP\":1}}}", false,
-	        POLICY_STEP_UP, "require-step-up");
+	decides(NULL, "{\"constraints\":{\"flags\":{\"shad0w\":1}}}", false, POLICY_DENY, "duress");
+	decides(NULL, "{\"constraints\":{\"flags\":{\"REQUlRE_STEP_UP\":1}}}", false, POLICY_STEP_UP,
+	        "require-step-up");
 	decides(DENY("\"tags\":[\"mail\"]"), "{\"ul_tags\":[\"mall\",\"MALL\",\"Mall\",\"nail\"]}", false, POLICY_ALLOW,
 	        NULL);
 	decides(DENY("\"tags\":[\"l33t1\"]"), "{\"ul_tags\":[\"133TI\"]}", false, POLICY_DENY, "r");
@@ -536,7 +535,7 @@ START_TEST(the_largest_hostile_bodies_are_decided_in_time)
 	                                     "ﷺ\u200b\u3164ӏ",
 	                                     "drop ӏ\u200b\u3164 ",
 	                                     "mass bulk delete dump d é l e \u200b\u3164 ",
-	                                     "all drop\u200bdelete\u3164 \x01"
+	                                     "all drop\u200bdelete\u3164 \x7f"
 	                                     "é "};
 	struct policy *p = must_load(NULL);
 
@@ -566,8 +565,7 @@ START_TEST(the_largest_honest_bodies_are_far_below_the_budget)
 	        "You may not drop this notice; nothing else is delivered to the mass of users in bulk. ",
 	        "Спланируй перенос поискового индекса в северный регион в два этапа и сообщи о рисках. ",
 	        "Plan the café’s rollout “with care” in two stages; drop the old one and report costs. ",
-	        "می‌خواهم گزارش‌ها را خلاصه کنم؛ کتاب‌ها و نامه‌ها در پایان هفته خواهند "
-	        "رسید. ",
+	        "می‌خواهم گزارش‌ها را خلاصه کنم؛ کتاب‌ها و نامه‌ها ",
 	        "The gar\u00adden\u00ading club dropped fi\u00adnal\u00adly the re\u00adview of its bud\u00adget. ",
 	        "大量のデータを整理して、週末までに報告書をまとめてください。",
 	        "Планируй drop\u200b и отчёт\u00ad о рисках ",
