@@ -185,7 +185,7 @@ CONTRACT_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/contract/*.c))
 $(BUILD)/tests/contract/test_store: $(CONTRACT_OBJECTS) $(call libs_of,store)
 	$(call say,LINK) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(CHECK_LIBS) $(LIBS)
 
-.PHONY: unit contract scenario check-all
+.PHONY: unit contract scenario settings-check check-all
 unit: $(foreach t,$(unit_wanted),$(BUILD)/tests/unit/$(t))
 	@tools/run-tests $^
 
@@ -200,7 +200,11 @@ $(BUILD)/tests/shim/%.so: tests/shim/%.c
 scenario: all $(SHIMS)
 	SIMLANE_BUILD=$(BUILD) SIMLANE_SANITIZE=$(SANITIZE) /usr/bin/python3 -m pytest -q tests/scenario $(SCENARIO)
 
-check-all: unit contract scenario
+# README.md and etc/simlane.env say what the table of settings says
+settings-check: $(BUILD)/simlane
+	@BUILD=$(BUILD) tools/update-settings --check
+
+check-all: settings-check unit contract scenario
 
 # ---- fuzz -------------------------------------------------------------------
 
