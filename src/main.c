@@ -6,7 +6,6 @@
  * sweeps the store and looks for changed files.
  */
 #include <errno.h>
-#include <jansson.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -55,7 +54,6 @@ static int open_base(struct lane *l, struct fault *fault)
 	const struct config *c = &l->config;
 	if (crypto_init() != 0)
 		return fault_set(fault, "no usable random source");
-	json_object_seed(0);
 	l->log = log_open(STDERR_FILENO, level_of(c->log_level),
 	                  strcmp(c->log_format, "json") == 0 ? LOG_JSON : LOG_TEXT, &clock_system);
 	l->timer = timer_start();

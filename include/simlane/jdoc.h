@@ -14,8 +14,8 @@
  * that walking needs no stack. Index 0 is the root.
  *
  * A request costs one such pass (some hundred nanoseconds) where a tree
- * library costs microseconds; documents that are changed and written again
- * (the inbox, simulators) use jansson on text that passed here first.
+ * library costs microseconds. Documents are changed by copying the text of
+ * what stays, so that numbers keep their spelling.
  *
  * ERRORS     jdoc_parse returns a reason, the line and the column (in bytes,
  *            both from 1) of the first fault.

@@ -114,7 +114,7 @@ struct service_call {
 	void (*woken)(struct service_call *call, bool in_time);
 	bool changed; /* the job has; waiting_lock */
 	int64_t deadline_us;
-	uint64_t claim, revision;
+	uint64_t claim;
 	uint8_t key_digest[DIGEST_BYTES], body_digest[DIGEST_BYTES];
 	unsigned attempts;
 	int failure; /* collect: the enum inbox_status to report once the claim is given back */

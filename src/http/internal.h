@@ -72,7 +72,7 @@ struct request {
 	struct MHD_Connection *connection;
 	const struct route *route; /* NULL: none was found */
 	const char *method;
-	bool admin, head;
+	bool admin;
 
 	/* From the head. */
 	enum problem refusal; /* found before the body: answered when it has arrived */

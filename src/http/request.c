@@ -324,7 +324,6 @@ static enum MHD_Result begin(struct listener *l, struct MHD_Connection *connecti
 	request_reset(r, h);
 	r->connection = connection;
 	r->method = method;
-	r->head = strcmp(method, "HEAD") == 0;
 	r->admin = l->admin;
 	r->started_us = clock_mono_us(h->options.clock);
 	idgen_trace(h->options.ids, clock_wall_ms(h->options.clock), r->trace_id);
