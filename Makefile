@@ -109,7 +109,7 @@ endif
 ALL_CPPFLAGS = -D_GNU_SOURCE -Iinclude -I$(BUILD) $(LIB_CFLAGS) $(CPPFLAGS)
 ALL_CFLAGS = -std=c11 $(WARN) $(WERROR) -pthread $(HARDEN) $(CFLAGS)
 ALL_LDFLAGS = -pthread $(HARDEN_LD) -Wl,--as-needed $(LDFLAGS)
-LIBS = $(MICROHTTPD_LIBS) $(JANSSON_LIBS) $(PCRE2_LIBS) $(SODIUM_LIBS) $(UTF8PROC_LIBS) -lm
+LIBS = $(MICROHTTPD_LIBS) $(JANSSON_LIBS) $(PCRE2_LIBS) $(SODIUM_LIBS) $(UTF8PROC_LIBS) $(SQLITE_LIBS) $(HIREDIS_LIBS) -lm
 
 # ---- modules: one library a folder, in the order of the layers -------------
 
@@ -123,6 +123,8 @@ objects_of = $(patsubst %.c,$(BUILD)/%.o,$(wildcard src/$(1)/*.c))
 
 GENERATED_policy := $(BUILD)/gen/policy_default.o
 GENERATED_http := $(BUILD)/gen/openapi.o
+REDIS_SCRIPTS := $(patsubst src/store/redis/%.lua,%,$(wildcard src/store/redis/*.lua))
+GENERATED_store := $(patsubst %,$(BUILD)/gen/redis_%.o,$(REDIS_SCRIPTS))
 
 define module_rule
 $(call lib,$(1)): $(call objects_of,$(1)) $$(GENERATED_$(1))
@@ -139,6 +141,10 @@ $(BUILD)/gen/policy_default.c: etc/policy.json tools/embed
 $(BUILD)/gen/openapi.c: openapi/simlane.json tools/embed $(BUILD)/config.mk
 	@mkdir -p $(@D)
 	$(call say,EMBED) tools/embed openapi_json openapi/simlane.json $(VERSION) > $@
+
+$(BUILD)/gen/redis_%.c: src/store/redis/%.lua tools/embed
+	@mkdir -p $(@D)
+	$(call say,EMBED) tools/embed redis_$*_lua $< > $@
 
 $(BUILD)/gen/%.o: $(BUILD)/gen/%.c
 	$(call say,CC) $(CC) $(ALL_CFLAGS) -c -o $@ $<
@@ -212,9 +218,9 @@ FUZZ_TARGETS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ ?=
 FUZZ_SECONDS ?= 60
 FUZZ_BUILD = $(BUILD)/fuzz
-FUZZ_SOURCES = $(filter-out src/cli/%,$(wildcard src/*/*.c)) $(BUILD)/gen/policy_default.c $(BUILD)/gen/openapi.c
-FUZZ_OBJECTS = $(patsubst %.c,$(FUZZ_BUILD)/obj/%.o,$(filter-out $(BUILD)/%,$(FUZZ_SOURCES))) \
-	$(FUZZ_BUILD)/obj/gen/policy_default.o $(FUZZ_BUILD)/obj/gen/openapi.o
+FUZZ_SOURCES = $(filter-out src/cli/%,$(wildcard src/*/*.c))
+FUZZ_OBJECTS = $(patsubst %.c,$(FUZZ_BUILD)/obj/%.o,$(FUZZ_SOURCES)) \
+	$(patsubst $(BUILD)/%,$(FUZZ_BUILD)/obj/%,$(foreach m,$(MODULES),$(GENERATED_$(m))))
 FUZZ_FLAGS := -std=c11 -O1 -g -pthread -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
 fuzz_wanted = $(if $(FUZZ),fuzz_$(FUZZ),$(FUZZ_TARGETS))
 

@@ -66,8 +66,13 @@ static int open_modules(struct lane *l, struct fault *fault)
 	const struct config *c = &l->config;
 	l->store = store_open(c->job_store,
 	                      &(struct store_options){.clock = &clock_system,
+	                                              .log = l->log,
 	                                              .max_jobs = c->max_jobs,
-	                                              .memory_max_bytes = c->memory_max_bytes},
+	                                              .memory_max_bytes = c->memory_max_bytes,
+	                                              .sqlite_path = c->sqlite_path,
+	                                              .redis_url = c->redis_url,
+	                                              .redis_prefix = c->redis_prefix,
+	                                              .redis_wait_replicas = c->redis_wait_replicas},
 	                      fault);
 	if (!l->store)
 		return -1;

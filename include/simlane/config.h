@@ -24,6 +24,10 @@ struct config {
 	int64_t max_connections, max_body_bytes, request_timeout_ms;
 	const char *job_store;
 	int64_t job_ttl_ms, max_jobs, memory_max_bytes;
+	const char *sqlite_path; /* set when job_store is sqlite */
+	const char *redis_url;   /* set when job_store is redis; may hold a password */
+	const char *redis_prefix;
+	int64_t redis_wait_replicas;
 	const char *policy_file, *keyring_file, *revoked_file, *audience;
 	int64_t clock_skew_s;
 	const char *inbox_dir;

@@ -45,6 +45,7 @@
 #include "simlane/clock.h"
 #include "simlane/crypto.h"
 #include "simlane/fault.h"
+#include "simlane/log.h"
 #include "simlane/span.h"
 
 enum job_state { JOB_SCHEDULED, JOB_RUNNING, JOB_COMPLETE, JOB_FAILED, JOB_CANCELLED, JOB_STATES };
@@ -121,6 +122,7 @@ struct store_watch {
 	char job_id[17];
 	uint64_t seen_revision;
 	struct store_watch *next, **link; /* the store's */
+	int64_t ends_us;                  /* the store's: when the job ends, as far as is known */
 };
 
 struct store;
@@ -133,8 +135,13 @@ struct store;
  * refused. Jobs past their time are removed before anything is refused. */
 struct store_options {
 	const struct clock *clock;
-	int64_t max_jobs;         /* unfinished ones; 0: no limit */
-	int64_t memory_max_bytes; /* 0: no limit */
+	struct log *log;             /* for what happens to the engine; NULL: none */
+	int64_t max_jobs;            /* unfinished ones; 0: no limit */
+	int64_t memory_max_bytes;    /* 0: no limit */
+	const char *sqlite_path;     /* sqlite: the file */
+	const char *redis_url;       /* redis: see doc/scaling.md; may hold a password, never shown */
+	const char *redis_prefix;    /* redis: of every key and channel, with a {hash tag} */
+	int64_t redis_wait_replicas; /* redis: replicas that must have a batch before it is acknowledged */
 };
 
 /* One const struct a backend, registered by one line in src/store/store.c.
@@ -205,7 +212,8 @@ void store_trace(struct store *s, const char *trace_id, store_done *done, void *
 
 /* Registers w (zero but for wake, job_id, seen_revision). False: the revision
  * has already moved, the job is gone, or the store closes: w is not registered
- * and will not be woken. */
+ * and will not be woken. A store on an engine may register it all the same and
+ * wake it as soon as it knows. */
 bool store_watch(struct store *s, struct store_watch *w);
 /* True: taken out, will not be woken. False: its wake has begun (and may still
  * be running) or it was never registered. */

@@ -40,8 +40,19 @@ static const struct setting settings[] = {
          "Largest request body."},
         {"SIM_REQUEST_TIMEOUT_MS", TYPE_INT, AT(request_timeout_ms), 100, 600000, NULL, "10000", NULL,
          "How long a request may take to arrive, and how long the store or the inbox may take to answer."},
-        {"SIM_JOB_STORE", TYPE_CHOICE, AT(job_store), 0, 0, "memory", "memory", NULL,
-         "Where jobs are kept. memory: in this process, gone when it ends."},
+        {"SIM_JOB_STORE", TYPE_CHOICE, AT(job_store), 0, 0, "memory sqlite redis", "memory", NULL,
+         "Where jobs are kept. memory: in this process, gone when it ends. sqlite: in one file on this machine. "
+         "redis: in a Redis that any number of daemons may share."},
+        {"SIM_SQLITE_PATH", TYPE_TEXT, AT(sqlite_path), 0, 0, NULL, NULL, "required by sqlite",
+         "The database file of SIM_JOB_STORE=sqlite, made when missing. One daemon a file."},
+        {"REDIS_URL", TYPE_TEXT, AT(redis_url), 0, 0, NULL, NULL, "required by redis",
+         "The engine of SIM_JOB_STORE=redis: redis://[user:password@]host[:port][/db], unix://path[?db=n], "
+         "redis+sentinel://[user:password@]host:port,host:port/name[/db]; rediss:// where hiredis has TLS."},
+        {"SIM_REDIS_PREFIX", TYPE_TEXT, AT(redis_prefix), 0, 0, NULL, "{lukhas:sim:jobs}:", NULL,
+         "What the names of all keys and channels in Redis begin with; it holds a {hash tag}. Daemons that share jobs "
+         "share it."},
+        {"SIM_REDIS_WAIT_REPLICAS", TYPE_INT, AT(redis_wait_replicas), 0, 16, NULL, "0", NULL,
+         "Replicas that must have a change before it is acknowledged. With 0 a fail-over may lose the last moment."},
         {"SIM_JOB_TTL_MS", TYPE_INT, AT(job_ttl_ms), 1000, 31536000000, NULL, "86400000", NULL,
          "How long a job lives from its creation; also the most that a request's ttl_ms may ask for."},
         {"SIM_MAX_JOBS", TYPE_INT, AT(max_jobs), 1, 1000000000, NULL, "1000000", NULL,
@@ -170,7 +181,7 @@ static const struct setting *find(const char *name, size_t len)
 static bool is_ours(const char *name)
 {
 	return strncmp(name, "SIM_", 4) == 0 || strncmp(name, "SIMULATION_", 11) == 0 ||
-	       strncmp(name, "DREAM_INBOX_", 12) == 0;
+	       strncmp(name, "DREAM_INBOX_", 12) == 0 || strncmp(name, "REDIS_URL=", 10) == 0;
 }
 
 /* The tests' own backend, offered to nobody else. */
@@ -182,6 +193,18 @@ static bool is_test_store(const struct setting *s, const char *text, char *const
 		if (strcmp(*environment, "SIMLANE_TEST=1") == 0)
 			return true;
 	return false;
+}
+
+static int check_required(const struct config *c, struct fault *fault)
+{
+	if (!c->keyring_file)
+		return fault_set(fault, "SIM_KEYRING_FILE is required: the public keys whose tokens are accepted "
+		                        "(simlane keygen makes one)");
+	if (strcmp(c->job_store, "sqlite") == 0 && !c->sqlite_path)
+		return fault_set(fault, "SIM_SQLITE_PATH is required by SIM_JOB_STORE=sqlite: the database file");
+	if (strcmp(c->job_store, "redis") == 0 && !c->redis_url)
+		return fault_set(fault, "REDIS_URL is required by SIM_JOB_STORE=redis: where the Redis is");
+	return 0;
 }
 
 int config_load(struct config *c, char *const *environment, struct fault *fault)
@@ -203,10 +226,7 @@ int config_load(struct config *c, char *const *environment, struct fault *fault)
 		else if (set(s, equals + 1, c, fault) != 0)
 			return -1;
 	}
-	if (!c->keyring_file)
-		return fault_set(fault, "SIM_KEYRING_FILE is required: the public keys whose tokens are accepted "
-		                        "(simlane keygen makes one)");
-	return 0;
+	return check_required(c, fault);
 }
 
 /* ---- printing ---- */

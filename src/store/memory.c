@@ -98,25 +98,10 @@ static bool op_enter(struct op *op, struct store *store, const char *tenant, con
 	return op->job != NULL;
 }
 
-static bool carries_view(enum store_status status)
-{
-	switch (status) {
-	case STORE_EXISTS:
-	case STORE_MISMATCH:
-	case STORE_IN_FLIGHT:
-	case STORE_FULL:
-	case STORE_NOT_FOUND:
-	case STORE_UNAVAILABLE:
-		return false;
-	default:
-		return true;
-	}
-}
-
 /* Gives the shard back, then wakes and answers. */
 static void op_leave(struct op *op, enum store_status status, uint64_t claim, store_done *done, void *arg)
 {
-	struct job *job = carries_view(status) ? op->job : NULL;
+	struct job *job = rule_shows_job(status) ? op->job : NULL;
 	struct store_result result = {.status = status, .claim = claim, .job = job ? &op->held.view : NULL};
 
 	if (job) {
@@ -144,33 +129,17 @@ static void op_change(struct op *op, enum job_state state)
 	watch_take(op->shard, job, &op->reaped.wakes);
 }
 
-/* OK while the job is unfinished. */
-static enum store_status ended(const struct job *job)
-{
-	switch ((enum job_state)job->state) {
-	case JOB_COMPLETE:
-		return STORE_COMPLETE;
-	case JOB_FAILED:
-		return STORE_FAILED;
-	case JOB_CANCELLED:
-		return STORE_CANCELLED;
-	default:
-		return STORE_OK;
-	}
-}
-
-/* Does somebody hold a claim that has not run out? Claims are measured on the
- * monotonic clock. */
-static bool claimed(const struct op *op)
+/* Claims are measured on the monotonic clock. */
+static struct standing standing(const struct op *op)
 {
 	const struct job *job = op->job;
+	bool begun = job->state == JOB_RUNNING;
 
-	return job->state == JOB_RUNNING && job->more->claim_until_us > clock_mono_us(op->m->clock);
-}
-
-static bool holds(const struct job *job, uint64_t claim)
-{
-	return job->state == JOB_RUNNING && job->more->claim == claim;
+	return (struct standing){
+	        .state = (enum job_state)job->state,
+	        .claim = begun ? job->more->claim : 0,
+	        .claim_live = begun && job->more->claim_until_us > clock_mono_us(op->m->clock),
+	};
 }
 
 /* ---- the operations but create ---- */
@@ -203,13 +172,12 @@ static bool stage(struct op *op, struct span artifacts)
 
 static enum store_status begin(struct op *op, struct span artifacts, int64_t claim_ms, uint64_t *claim)
 {
-	enum store_status status = ended(op->job);
+	struct standing now = standing(op);
+	enum store_status status = rule_unclaimed(&now);
 	int64_t longest_ms = INT64_MAX / 4000;
 
 	if (status != STORE_OK)
 		return status;
-	if (claimed(op))
-		return STORE_BUSY;
 	if (!stage(op, artifacts))
 		return STORE_FULL;
 	op_change(op, JOB_RUNNING);
@@ -250,7 +218,9 @@ static void memory_release(struct store *store, const char *tenant, const char *
 	enum store_status status = STORE_NOT_FOUND;
 
 	if (op_enter(&op, store, tenant, job_id)) {
-		status = holds(op.job, claim) ? STORE_OK : STORE_LOST;
+		struct standing now = standing(&op);
+
+		status = rule_held(&now, claim);
 		if (status == STORE_OK)
 			op_change(&op, JOB_SCHEDULED);
 	}
@@ -277,20 +247,14 @@ static void memory_finish(struct store *store, const char *tenant, const char *j
 	struct op op;
 	enum store_status status = STORE_NOT_FOUND;
 
-	if (op_enter(&op, store, tenant, job_id))
-		status = holds(op.job, claim) ? end(&op, JOB_COMPLETE, receipt) : STORE_LOST;
+	if (op_enter(&op, store, tenant, job_id)) {
+		struct standing now = standing(&op);
+
+		status = rule_held(&now, claim);
+		if (status == STORE_OK)
+			status = end(&op, JOB_COMPLETE, receipt);
+	}
 	op_leave(&op, status, 0, done, arg);
-}
-
-static enum store_status may_fail(const struct op *op, uint64_t claim)
-{
-	enum store_status status = ended(op->job);
-
-	if (status != STORE_OK)
-		return status;
-	if (claim)
-		return holds(op->job, claim) ? STORE_OK : STORE_LOST;
-	return claimed(op) ? STORE_BUSY : STORE_OK;
 }
 
 static void memory_fail(struct store *store, const char *tenant, const char *job_id, uint64_t claim, const char *reason,
@@ -300,7 +264,9 @@ static void memory_fail(struct store *store, const char *tenant, const char *job
 	enum store_status status = STORE_NOT_FOUND;
 
 	if (op_enter(&op, store, tenant, job_id)) {
-		status = may_fail(&op, claim);
+		struct standing now = standing(&op);
+
+		status = rule_fail(&now, claim);
 		if (status == STORE_OK)
 			status = end(&op, JOB_FAILED, (struct span){reason, strnlen(reason, REASON_MAX)});
 	}
@@ -313,9 +279,9 @@ static void memory_cancel(struct store *store, const char *tenant, const char *j
 	enum store_status status = STORE_NOT_FOUND;
 
 	if (op_enter(&op, store, tenant, job_id)) {
-		status = ended(op.job);
-		if (status == STORE_OK && claimed(&op))
-			status = STORE_BUSY;
+		struct standing now = standing(&op);
+
+		status = rule_unclaimed(&now);
 		if (status == STORE_OK)
 			op_change(&op, JOB_CANCELLED);
 	}

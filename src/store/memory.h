@@ -30,19 +30,16 @@
 #include <stdatomic.h>
 
 #include "memory_table.h"
+#include "rules.h"
 #include "simlane/ids.h"
 #include "simlane/store.h"
 
-#define SHARDS          64u
-#define WATCH_SLOTS     16u
-#define TENANT_MAX      64u
-#define VERSION_MAX     64u
-#define TRACEPARENT_MAX 55u
-#define REASON_MAX      64u
-#define NOTE_ROOM       128u /* a receipt of up to that size is kept without a further allocation */
-#define EXPIRE_LAZY     2u   /* due jobs that an operation removes on its way */
-#define EXPIRE_STEP     64u  /* due jobs removed under one hold of a lock */
-#define SWEEP_MAX       (256u * EXPIRE_STEP)
+#define SHARDS      64u
+#define WATCH_SLOTS 16u
+#define NOTE_ROOM   128u /* a receipt of up to that size is kept without a further allocation */
+#define EXPIRE_LAZY 2u   /* due jobs that an operation removes on its way */
+#define EXPIRE_STEP 64u  /* due jobs removed under one hold of a lock */
+#define SWEEP_MAX   (256u * EXPIRE_STEP)
 
 /* Who scheduled a job under which policy: shared by all such jobs of a shard. */
 struct origin {
@@ -158,12 +155,6 @@ uint64_t trace_place(const struct memory *m, int64_t ms, uint32_t bits);
 uint64_t key_place(const struct memory *m, const uint8_t *key_digest);
 
 /* ---- memory_job.c ---- */
-
-struct job_ids {
-	uint64_t job;
-	int64_t trace_ms;
-	uint32_t trace_bits;
-};
 
 /* A record in state scheduled with two references (tables, the creator's
  * view); nothing locked, accounted or shared yet. NULL: no memory. */

@@ -32,16 +32,6 @@ struct creation {
 	struct held_view held;
 };
 
-/* The ids and the lengths that the service has seen to already. */
-static bool well_formed(const struct store_create *c, struct job_ids *ids)
-{
-	return job_id_parse(span_of(c->job_id), &ids->job) &&
-	       trace_id_parse(span_of(c->trace_id), &ids->trace_ms, &ids->trace_bits) &&
-	       strnlen(c->tenant, TENANT_MAX + 1) <= TENANT_MAX &&
-	       strnlen(c->policy_version, VERSION_MAX + 1) <= VERSION_MAX &&
-	       strnlen(c->traceparent, TRACEPARENT_MAX + 1) <= TRACEPARENT_MAX && c->seed.len <= UINT32_MAX / 2;
-}
-
 /* The three tables, the heap, the origin and both limits; all or nothing. */
 static bool make_room(struct creation *n)
 {
@@ -197,7 +187,7 @@ void memory_create(struct store *store, const struct store_create *c, store_done
 	struct creation n;
 	int64_t now_ms = clock_wall_ms(m->clock);
 
-	if (!well_formed(c, &ids)) {
+	if (!rule_well_formed(c, &ids)) {
 		done(arg, &(struct store_result){.status = STORE_UNAVAILABLE});
 		return;
 	}

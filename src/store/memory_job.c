@@ -59,11 +59,6 @@ static void fill_tail(struct job *job, const struct store_create *c)
 		memcpy(job->tail + seed_at(job), c->seed.ptr, c->seed.len);
 }
 
-static int64_t expiry_of(int64_t now_ms, int64_t ttl_ms)
-{
-	return ttl_ms > INT64_MAX - 1 - now_ms ? INT64_MAX - 1 : now_ms + ttl_ms;
-}
-
 struct job *job_new(const struct store_create *c, const struct job_ids *ids, int64_t now_ms)
 {
 	struct job head = {
@@ -72,7 +67,7 @@ struct job *job_new(const struct store_create *c, const struct job_ids *ids, int
 	        .trace_bits = ids->trace_bits,
 	        .created_ms = now_ms,
 	        .updated_ms = now_ms,
-	        .expires_ms = expiry_of(now_ms, c->ttl_ms),
+	        .expires_ms = rule_expiry(now_ms, c->ttl_ms),
 	        .goal_chars = c->goal_chars,
 	        .seed_len = (uint32_t)c->seed.len,
 	        .revision = 1,

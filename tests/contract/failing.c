@@ -8,7 +8,7 @@ static const struct subject the_failing = {.name = "failing", .owns_time = true}
 
 static void failing_open(struct rig *r)
 {
-	struct store_options options = {.clock = &r->clock.clock};
+	struct store_options options = {.clock = &clock_system};
 
 	memset(r, 0, sizeof(*r));
 	r->subject = &the_failing;
