@@ -191,17 +191,17 @@ CONTRACT_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/contract/*.c))
 $(BUILD)/tests/contract/test_store: $(CONTRACT_OBJECTS) $(call libs_of,store)
 	$(call say,LINK) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(CHECK_LIBS) $(LIBS)
 
-.PHONY: unit contract scenario settings-check check-all
-unit: $(foreach t,$(unit_wanted),$(BUILD)/tests/unit/$(t))
-	@tools/run-tests $^
-
-contract: $(foreach t,$(CONTRACT_TESTS),$(BUILD)/tests/contract/$(t))
-	@tools/run-tests $^
-
 SHIMS := $(patsubst tests/shim/%.c,$(BUILD)/tests/shim/%.so,$(wildcard tests/shim/*.c))
 $(BUILD)/tests/shim/%.so: tests/shim/%.c
 	@mkdir -p $(@D)
 	$(call say,SHIM) $(CC) -D_GNU_SOURCE -std=c11 $(WARN) $(WERROR) -O1 -g -fPIC -shared -o $@ $< -ldl
+
+.PHONY: unit contract scenario settings-check check-all
+unit: $(foreach t,$(unit_wanted),$(BUILD)/tests/unit/$(t))
+	@tools/run-tests $^
+
+contract: $(foreach t,$(CONTRACT_TESTS),$(BUILD)/tests/contract/$(t)) | $(SHIMS)
+	@tools/run-tests $^
 
 scenario: all $(SHIMS)
 	SIMLANE_BUILD=$(BUILD) SIMLANE_SANITIZE=$(SANITIZE) /usr/bin/python3 -m pytest -q tests/scenario $(SCENARIO)

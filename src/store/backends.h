@@ -7,6 +7,8 @@
 #include "simlane/store.h"
 
 extern const struct store_backend store_memory;  /* memory.c */
+extern const struct store_backend store_sqlite;  /* sqlite.c */
+extern const struct store_backend store_redis;   /* redis.c */
 extern const struct store_backend store_failing; /* failing.c */
 
 #endif

@@ -70,6 +70,7 @@ struct op {
 	struct job *job;     /* NULL: not found */
 	const char *job_id;  /* the caller's */
 	int64_t now_ms;
+	uint64_t changed; /* the job's new revision; 0: it was not changed */
 	struct reaped reaped;
 	struct held_view held;
 };
@@ -84,6 +85,7 @@ static bool op_enter(struct op *op, struct store *store, const char *tenant, con
 	op->shard = NULL;
 	op->job = NULL;
 	op->job_id = job_id;
+	op->changed = 0;
 	reaped_init(&op->reaped);
 	if (!job_id_parse(span_of(job_id), &id))
 		return false;
@@ -111,6 +113,8 @@ static void op_leave(struct op *op, enum store_status status, uint64_t claim, st
 	if (op->shard)
 		memory_unlock(&op->shard->lock);
 	expiry_settle(op->m, &op->reaped);
+	if (op->changed)
+		watchers_changed(&op->m->watchers, op->job_id, op->changed);
 	done(arg, &result);
 	if (job)
 		job_let_go(op->m, job);
@@ -126,7 +130,7 @@ static void op_change(struct op *op, enum job_state state)
 	job->revision++;
 	if (op->now_ms > job->updated_ms)
 		job->updated_ms = op->now_ms;
-	watch_take(op->shard, job, &op->reaped.wakes);
+	op->changed = job->revision;
 }
 
 /* Claims are measured on the monotonic clock. */
@@ -330,6 +334,42 @@ static void memory_trace(struct store *store, const char *trace_id, store_done *
 		job_let_go(m, job);
 }
 
+static bool is_still(struct memory *m, const char *job_id, uint64_t revision)
+{
+	const struct job *job;
+	struct shard *s;
+	uint64_t id, place;
+	bool still;
+
+	if (!job_id_parse(span_of(job_id), &id))
+		return false;
+	place = job_place(m, id);
+	s = &m->shards[place % SHARDS];
+	memory_lock(&s->lock);
+	job = table_find(&s->jobs, table_hash(place), job_has_id, &id);
+	still = job && job->expires_ms > clock_wall_ms(m->clock) && job->revision == revision;
+	memory_unlock(&s->lock);
+	return still;
+}
+
+/* Registered first, looked at then: a change is either seen here or wakes it. */
+static bool memory_watch(struct store *store, struct store_watch *w)
+{
+	struct memory *m = (struct memory *)store;
+	uint64_t seen = w->seen_revision;
+	char job_id[JOB_ID_SIZE];
+
+	memcpy(job_id, w->job_id, sizeof(job_id)); /* once registered, w may be woken and gone */
+	if (!watchers_add(&m->watchers, w))
+		return false;
+	return is_still(m, job_id, seen) || !watchers_remove(&m->watchers, w);
+}
+
+static bool memory_unwatch(struct store *store, struct store_watch *w)
+{
+	return watchers_remove(&((struct memory *)store)->watchers, w);
+}
+
 static bool memory_check(struct store *store)
 {
 	(void)store;
@@ -340,6 +380,8 @@ static bool memory_check(struct store *store)
 
 static int init_locks(struct memory *m)
 {
+	if (watchers_init(&m->watchers) != 0)
+		return -1;
 	for (unsigned i = 0; i < SHARDS; i++) {
 		atomic_init(&m->next_due[i], INT64_MAX);
 		if (pthread_mutex_init(&m->shards[i].lock, NULL) != 0 ||
@@ -377,20 +419,6 @@ static struct store *memory_open(const struct store_options *options, struct fau
 	return &m->store;
 }
 
-static void wake_all(struct memory *m)
-{
-	for (unsigned i = 0; i < SHARDS; i++) {
-		struct shard *s = &m->shards[i];
-		struct store_watch *list = NULL;
-
-		memory_lock(&s->lock);
-		s->closing = true;
-		watch_take(s, NULL, &list);
-		memory_unlock(&s->lock);
-		watch_wake(list);
-	}
-}
-
 static void free_shard(struct memory *m, struct shard *s)
 {
 	for (uint32_t i = 0; i < s->heap_len; i++) {
@@ -406,7 +434,7 @@ static void memory_close(struct store *store)
 {
 	struct memory *m = (struct memory *)store;
 
-	wake_all(m);
+	watchers_close(&m->watchers);
 	for (unsigned i = 0; i < SHARDS; i++) {
 		free_shard(m, &m->shards[i]);
 		table_free(&m->traces[i].table);
@@ -415,6 +443,7 @@ static void memory_close(struct store *store)
 		pthread_mutex_destroy(&m->traces[i].lock);
 		pthread_mutex_destroy(&m->keys[i].lock);
 	}
+	watchers_destroy(&m->watchers);
 	free(m);
 }
 

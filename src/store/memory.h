@@ -11,7 +11,8 @@
  *             Only create holds more than one. A job that is removed leaves
  *             its shard first, under that lock alone, then the trace index,
  *             then the key index: whoever finds it there meanwhile sees gone.
- *             No lock is held while done or wake is called.
+ *             No lock is held while done or wake is called, or a watch is
+ *             looked for.
  *
  * A job is one allocation: what every queued job has, then what only some
  * have (key and body digests, advice, traceparent), then the seed. What a
@@ -33,9 +34,9 @@
 #include "rules.h"
 #include "simlane/ids.h"
 #include "simlane/store.h"
+#include "watchers.h"
 
 #define SHARDS      64u
-#define WATCH_SLOTS 16u
 #define NOTE_ROOM   128u /* a receipt of up to that size is kept without a further allocation */
 #define EXPIRE_LAZY 2u   /* due jobs that an operation removes on its way */
 #define EXPIRE_STEP 64u  /* due jobs removed under one hold of a lock */
@@ -86,12 +87,10 @@ struct due {
 
 struct shard {
 	alignas(64) pthread_mutex_t lock; /* guards all below */
-	bool closing;
 	struct table jobs, origins;
 	struct origin *last_origin;
 	struct due *heap; /* every job, the first to end at [0] */
 	uint32_t heap_len, heap_cap;
-	struct store_watch *watches[WATCH_SLOTS];
 };
 
 struct index {
@@ -113,12 +112,12 @@ struct memory {
 	alignas(64) _Atomic int64_t next_due[SHARDS];
 	struct shard shards[SHARDS];
 	struct index traces[SHARDS], keys[SHARDS];
+	struct watchers watchers;
 };
 
 /* What has left its shard and must leave the indexes, and who must be woken,
  * once the shard's lock is given back. */
 struct reaped {
-	struct store_watch *wakes;
 	uint32_t count;
 	struct job *jobs[EXPIRE_STEP];
 };
@@ -126,7 +125,6 @@ struct reaped {
 /* Not the array: an operation costs less than clearing that. */
 static inline void reaped_init(struct reaped *reaped)
 {
-	reaped->wakes = NULL;
 	reaped->count = 0;
 }
 
@@ -202,13 +200,5 @@ void expiry_settle(struct memory *m, struct reaped *reaped);
 uint32_t expiry_run(struct memory *m, int64_t now_ms, uint32_t max);
 int64_t memory_depth(struct store *store);
 void memory_sweep(struct store *store);
-
-/* ---- memory_watch.c ---- */
-
-bool memory_watch(struct store *store, struct store_watch *w);
-bool memory_unwatch(struct store *store, struct store_watch *w);
-/* Moves the watches of a job (NULL: of all) to a list. Under the shard's lock. */
-void watch_take(struct shard *s, const struct job *job, struct store_watch **list);
-void watch_wake(struct store_watch *list); /* no lock held */
 
 #endif

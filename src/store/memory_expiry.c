@@ -109,7 +109,6 @@ void expiry_reap(struct memory *m, struct shard *s, int64_t now_ms, uint32_t max
 		struct job *job = heap_pop(m, s);
 
 		leave_shard(m, s, job);
-		watch_take(s, job, &reaped->wakes);
 		reaped->jobs[reaped->count++] = job;
 	}
 	if (reaped->count != had)
@@ -139,9 +138,13 @@ void expiry_settle(struct memory *m, struct reaped *reaped)
 			leave_index(m, &m->keys[place % SHARDS], place, job);
 		}
 	}
-	watch_wake(reaped->wakes);
-	for (uint32_t i = 0; i < reaped->count; i++)
+	for (uint32_t i = 0; i < reaped->count; i++) {
+		char job_id[JOB_ID_SIZE];
+
+		job_id_format(reaped->jobs[i]->id, job_id);
+		watchers_lost(&m->watchers, job_id);
 		job_let_go(m, reaped->jobs[i]);
+	}
 	reaped_init(reaped);
 }
 

@@ -12,6 +12,8 @@
 
 static const struct store_backend *const backends[] = {
         &store_memory,
+        &store_sqlite,
+        &store_redis,
         &store_failing,
 };
 

@@ -50,8 +50,9 @@ static struct watch_slot *slot_of(struct watchers *ws, const struct store_watch 
 	return &ws->slots[bits % WATCH_SLOTS];
 }
 
-static void take_out(struct store_watch *w)
+static void take_out(struct watchers *ws, struct store_watch *w)
 {
+	atomic_fetch_sub(&ws->count, 1);
 	*w->link = w->next;
 	if (w->next)
 		w->next->link = w->link;
@@ -75,6 +76,7 @@ bool watchers_add(struct watchers *ws, struct store_watch *w)
 		if (w->next)
 			w->next->link = &w->next;
 		s->first = w;
+		atomic_fetch_add(&ws->count, 1);
 	}
 	unlock(s);
 	return added;
@@ -90,14 +92,14 @@ bool watchers_remove(struct watchers *ws, struct store_watch *w)
 	lock(s);
 	linked = w->link != NULL;
 	if (linked)
-		take_out(w);
+		take_out(ws, w);
 	unlock(s);
 	return linked;
 }
 
-static void move(struct store_watch *w, struct store_watch **list)
+static void move(struct watchers *ws, struct store_watch *w, struct store_watch **list)
 {
-	take_out(w);
+	take_out(ws, w);
 	w->next = *list;
 	*list = w;
 }
@@ -115,14 +117,19 @@ static void wake(struct store_watch *list)
 
 void watchers_changed(struct watchers *ws, const char *job_id, uint64_t revision)
 {
-	struct watch_slot *s = &ws->slots[watchers_slot(job_id)];
+	struct watch_slot *s;
 	struct store_watch *list = NULL, *next;
 
+	/* A watch is counted before its job is looked at: one that is not seen
+	 * here yet will see the change. */
+	if (atomic_load(&ws->count) == 0)
+		return;
+	s = &ws->slots[watchers_slot(job_id)];
 	lock(s);
 	for (struct store_watch *w = s->first; w; w = next) {
 		next = w->next;
 		if (w->seen_revision < revision && strcmp(w->job_id, job_id) == 0)
-			move(w, &list);
+			move(ws, w, &list);
 	}
 	unlock(s);
 	wake(list);
@@ -139,7 +146,7 @@ void watchers_looked(struct watchers *ws, const char *job_id, bool found, uint64
 		if (strcmp(w->job_id, job_id) != 0)
 			continue;
 		if (!found || w->seen_revision != revision)
-			move(w, &list);
+			move(ws, w, &list);
 		else
 			w->ends_us = ends_us;
 	}
@@ -149,7 +156,8 @@ void watchers_looked(struct watchers *ws, const char *job_id, bool found, uint64
 
 void watchers_lost(struct watchers *ws, const char *job_id)
 {
-	watchers_looked(ws, job_id, false, 0, 0);
+	if (atomic_load(&ws->count) > 0)
+		watchers_looked(ws, job_id, false, 0, 0);
 }
 
 void watchers_close(struct watchers *ws)
@@ -161,7 +169,7 @@ void watchers_close(struct watchers *ws)
 		lock(s);
 		s->closing = true;
 		while (s->first)
-			move(s->first, &list);
+			move(ws, s->first, &list);
 		unlock(s);
 		wake(list);
 	}

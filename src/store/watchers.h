@@ -1,5 +1,5 @@
 /*
- * watchers - who waits for a change of which job, for stores on an engine
+ * watchers - who waits for a change of which job
  *
  * A table of WATCH_SLOTS lists, a lock each. The slot of a job is the last
  * byte of its id: engines that tell of changes across processes use a channel
@@ -14,6 +14,7 @@
 #define SIMLANE_STORE_WATCHERS_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -30,6 +31,7 @@ struct watch_slot {
 };
 
 struct watchers {
+	atomic_size_t count; /* of all slots; nobody waits, nearly always */
 	struct watch_slot slots[WATCH_SLOTS];
 };
 

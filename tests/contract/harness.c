@@ -1,81 +1,5 @@
-/* harness.c - rigs, waiters, copies of views */
+/* harness.c - waiters, copies of views, operations */
 #include "harness.h"
-
-#include <errno.h>
-#include <time.h>
-
-static const struct subject subjects[] = {
-        {.name = "memory", .owns_time = true, .limits_bytes = true},
-};
-
-const struct subject *subject_at(int i)
-{
-	return &subjects[i];
-}
-
-int subject_count(void)
-{
-	return (int)(sizeof(subjects) / sizeof(subjects[0]));
-}
-
-/* ---- the clock ---- */
-
-static int64_t test_wall_ms(const struct clock *c)
-{
-	return atomic_load(&((const struct test_clock *)c)->wall_ms);
-}
-
-static int64_t test_mono_us(const struct clock *c)
-{
-	return atomic_load(&((const struct test_clock *)c)->mono_us);
-}
-
-static void sleep_ms(int64_t ms)
-{
-	struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
-
-	while (nanosleep(&t, &t) != 0 && errno == EINTR)
-		continue;
-}
-
-void pass_ms(struct rig *r, int64_t ms)
-{
-	atomic_fetch_add(&r->clock.wall_ms, ms);
-	atomic_fetch_add(&r->clock.mono_us, ms * 1000);
-	if (!r->subject->owns_time)
-		sleep_ms(ms);
-}
-
-int64_t rig_now(struct rig *r)
-{
-	return atomic_load(&r->clock.wall_ms);
-}
-
-/* ---- rigs ---- */
-
-void rig_open(struct rig *r, int subject, int64_t max_jobs, int64_t max_bytes)
-{
-	struct fault fault = {""};
-	struct store_options options = {
-	        .clock = &r->clock.clock,
-	        .max_jobs = max_jobs,
-	        .memory_max_bytes = max_bytes,
-	};
-
-	memset(r, 0, sizeof(*r));
-	r->subject = subject_at(subject);
-	r->clock.clock = (struct clock){.wall_ms = test_wall_ms, .mono_us = test_mono_us};
-	atomic_store(&r->clock.wall_ms, INT64_C(1700000000000));
-	atomic_store(&r->clock.mono_us, INT64_C(5000000));
-	r->store = store_open(r->subject->name, &options, &fault);
-	ck_assert_msg(r->store != NULL, "%s", fault.text);
-}
-
-void rig_close(struct rig *r)
-{
-	store_close(r->store);
-	r->store = NULL;
-}
 
 /* ---- answers ---- */
 
@@ -214,6 +138,25 @@ void draft_key(struct draft *d, unsigned key, unsigned body)
 	d->c.body_digest = d->body;
 }
 
+char *hostile_bytes(size_t len, unsigned salt)
+{
+	char *bytes = malloc(len ? len : 1);
+
+	ck_assert_ptr_nonnull(bytes);
+	for (size_t i = 0; i < len; i++)
+		bytes[i] = (char)(i * 131 + i / 256 + salt);
+	return bytes;
+}
+
+void check_hostile(struct span got, size_t len, unsigned salt)
+{
+	char *want = hostile_bytes(len, salt);
+
+	ck_assert_ptr_nonnull(got.ptr);
+	ck_assert(span_equal(got, (struct span){want, len}));
+	free(want);
+}
+
 #define ASK(a_, call_)                                                                                                 \
 	do {                                                                                                           \
 		struct waiter *w = waiter_new(a_);                                                                     \
@@ -326,6 +269,15 @@ enum store_status try_cancel(struct rig *r, const char *job_id)
 
 	ask_cancel(r, "default", job_id, &a);
 	return drop(&a);
+}
+
+uint64_t revision_of(struct rig *r, const char *job_id)
+{
+	struct answer a;
+
+	ask_read(r, "default", job_id, &a);
+	answer_free(&a);
+	return a.has_job ? a.job.revision : 0;
 }
 
 /* ---- threads ---- */

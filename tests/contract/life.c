@@ -5,7 +5,6 @@
 
 static void check_gone(struct rig *r, const struct draft *d, uint64_t claim)
 {
-	struct store_watch w = {.seen_revision = 1};
 	struct answer a;
 
 	ck_status(try_read(r, d->job_id), STORE_NOT_FOUND);
@@ -18,8 +17,7 @@ static void check_gone(struct rig *r, const struct draft *d, uint64_t claim)
 	ask_trace(r, d->trace_id, &a);
 	ck_status(a.status, STORE_NOT_FOUND);
 	answer_free(&a);
-	strcpy(w.job_id, d->job_id);
-	ck_assert(!store_watch(r->store, &w));
+	watch_too_late(r, d->job_id, 1);
 }
 
 /* What is done to a job on its way must not move its end. */
@@ -64,15 +62,15 @@ START_TEST(a_job_ends_at_its_time_in_whatever_state)
 		ck_status(try_create(&r, &d), STORE_OK);
 		pass_ms(&r, 1000);
 		claim = lead_life(&r, &d, way);
-		pass_ms(&r, r.subject->owns_time ? 1999 : 1000);
+		pass_ms(&r, 1999);
 		ck_status(try_read(&r, d.job_id), STORE_OK);
-		ck_assert_int_eq(store_depth(r.store), way < 3);
-		pass_ms(&r, r.subject->owns_time ? 1 : 1100);
+		expect_depth(&r, way < 3);
+		pass_ms(&r, 1);
 		check_gone(&r, &d, claim);
-		ck_assert_int_eq(store_depth(r.store), 0);
-		store_sweep(r.store);
+		expect_depth(&r, 0);
+		sweep(&r);
 		check_gone(&r, &d, claim);
-		ck_assert_int_eq(store_depth(r.store), 0);
+		expect_depth(&r, 0);
 		rig_close(&r);
 	}
 }
@@ -91,17 +89,17 @@ START_TEST(none_of_many_that_have_ended_is_found)
 		draft_make(&r, &d[i]);
 		draft_key(&d[i], i, 1);
 		d[i].c.ttl_ms = 1000;
-		ck_status(try_create(&r, &d[i]), STORE_OK);
 	}
+	create_many(&r, d, JOBS);
 	pass_ms(&r, 1000);
 	for (int i = JOBS - 1; i >= 0; i -= 40)
 		check_gone(&r, &d[i], 1);
 	for (unsigned i = 0; i < JOBS; i++) {
 		draft_make(&r, &d[i]);
 		draft_key(&d[i], i, 2);
-		ck_status(try_create(&r, &d[i]), STORE_OK);
 	}
-	ck_assert_int_eq(store_depth(r.store), JOBS);
+	create_many(&r, d, JOBS);
+	expect_depth(&r, JOBS);
 	rig_close(&r);
 	free(d);
 }
@@ -113,28 +111,30 @@ START_TEST(depth_is_exact_while_jobs_of_all_ttls_end)
 	enum { JOBS = 3000, STEPS = 100, STEP_MS = 100 };
 	unsigned random = 1;
 	int alive[STEPS + 1] = {0};
+	struct draft *d = calloc(JOBS, sizeof(*d));
 	struct rig r;
 
+	ck_assert_ptr_nonnull(d);
 	rig_open(&r, _i, 0, 0);
-	for (int i = 0; i < JOBS && r.subject->owns_time; i++) {
-		struct draft d;
+	for (int i = 0; i < JOBS; i++) {
 		int step;
 
 		random = random * 1103515245u + 12345u;
 		step = 1 + (int)(random >> 16) % STEPS;
-		draft_make(&r, &d);
-		d.c.ttl_ms = step * STEP_MS;
-		ck_status(try_create(&r, &d), STORE_OK);
+		draft_make(&r, &d[i]);
+		d[i].c.ttl_ms = step * STEP_MS;
 		for (int k = 0; k < step; k++)
 			alive[k]++;
 	}
+	create_many(&r, d, JOBS);
 	for (int step = 0; step <= STEPS; step++) {
-		ck_assert_int_eq(store_depth(r.store), alive[step]);
-		pass_ms(&r, r.subject->owns_time ? STEP_MS - 1 : 0);
-		ck_assert_int_eq(store_depth(r.store), alive[step]);
-		pass_ms(&r, r.subject->owns_time ? 1 : 0);
+		expect_depth(&r, alive[step]);
+		pass_ms(&r, STEP_MS - 1);
+		expect_depth(&r, alive[step]);
+		pass_ms(&r, 1);
 	}
 	rig_close(&r);
+	free(d);
 }
 END_TEST
 
@@ -156,14 +156,14 @@ START_TEST(ids_and_keys_are_free_again_after_the_end)
 	draft_make(&r, &next);
 	draft_key(&next, 1, 2);
 	ck_status(try_create(&r, &next), STORE_OK);
-	store_sweep(r.store);
+	sweep(&r);
 	ask_create(&r, &next, &a);
 	ck_status(a.status, STORE_REPLAYED);
 	ck_assert_str_eq(a.job.job_id, next.job_id);
 	answer_free(&a);
 	d.c.key_digest = NULL;
 	ck_status(try_create(&r, &d), STORE_OK);
-	ck_assert_int_eq(store_depth(r.store), 2);
+	expect_depth(&r, 2);
 	rig_close(&r);
 }
 END_TEST
@@ -196,11 +196,11 @@ START_TEST(a_key_replays_its_job_as_long_as_that_lives)
 	ck_status(try_create(&r, &other), STORE_OK);
 	draft_make(&r, &other);
 	ck_status(try_create(&r, &other), STORE_OK);
-	ck_assert_int_eq(store_depth(r.store), 3);
+	expect_depth(&r, 3);
 
 	ck_status(try_begin(&r, d.job_id, &claim), STORE_OK);
 	ck_status(try_finish(&r, d.job_id, claim), STORE_OK);
-	pass_ms(&r, r.subject->owns_time ? TTL_MS - 1 : 100);
+	pass_ms(&r, TTL_MS - 1);
 	ask_create(&r, &again, &a);
 	ck_status(a.status, STORE_REPLAYED);
 	ck_state(a.job.state, JOB_COMPLETE);
@@ -239,34 +239,31 @@ START_TEST(a_clock_that_goes_back_breaks_nothing)
 	struct rig r;
 
 	rig_open(&r, _i, 1000, 0);
-	if (!r.subject->owns_time) {
-		rig_close(&r);
-		return;
-	}
 	draft_make(&r, &late);
 	draft_key(&late, 1, 1);
 	ck_status(try_create(&r, &late), STORE_OK);
-	atomic_fetch_sub(&r.clock.wall_ms, 10 * TTL_MS);
+	wall_pass_ms(&r, -10 * TTL_MS);
 	draft_make(&r, &early);
 	ck_status(try_create(&r, &early), STORE_OK);
-	ck_assert_int_eq(store_depth(r.store), 2);
+	expect_depth(&r, 2);
 	ck_status(try_create(&r, &late), STORE_REPLAYED);
 
-	/* a claim is measured on the clock that cannot go back */
+	/* a claim is measured on the clock that cannot go back, where there is one */
 	ck_status(try_begin(&r, late.job_id, &claim), STORE_OK);
 	ask_read(&r, "default", late.job_id, &a);
 	ck_assert_int_ge(a.job.updated_ms, a.job.created_ms);
 	answer_free(&a);
-	atomic_fetch_sub(&r.clock.wall_ms, TTL_MS);
+	if (!r.subject->wall_claims)
+		wall_pass_ms(&r, -TTL_MS);
 	pass_ms(&r, CLAIM_MS);
 	ck_status(try_begin(&r, late.job_id, &claim), STORE_OK);
 
 	/* swept at a later time, asked for at an earlier one: gone is gone */
-	atomic_fetch_add(&r.clock.wall_ms, 20 * TTL_MS);
-	store_sweep(r.store);
-	atomic_fetch_sub(&r.clock.wall_ms, 20 * TTL_MS);
+	wall_pass_ms(&r, 20 * TTL_MS);
+	sweep(&r);
+	wall_pass_ms(&r, -20 * TTL_MS);
 	ck_status(try_read(&r, late.job_id), STORE_NOT_FOUND);
-	ck_assert_int_eq(store_depth(r.store), 0);
+	expect_depth(&r, 0);
 	ck_status(try_create(&r, &late), STORE_OK);
 	rig_close(&r);
 }
@@ -280,14 +277,14 @@ START_TEST(extreme_times_to_live_and_claims_are_borne)
 
 	rig_open(&r, _i, 1000, 0);
 	draft_make(&r, &d);
-	d.c.ttl_ms = r.subject->owns_time ? INT64_MAX : INT64_C(86400000) * 365;
+	d.c.ttl_ms = INT64_MAX;
 	ck_status(try_create(&r, &d), STORE_OK);
-	ask_begin(&r, "default", d.job_id, span_of("[]"), r.subject->owns_time ? INT64_MAX : 86400000, &a);
+	ask_begin(&r, "default", d.job_id, span_of("[]"), INT64_MAX, &a);
 	ck_status(a.status, STORE_OK);
 	answer_free(&a);
-	pass_ms(&r, r.subject->owns_time ? INT64_C(86400000) * 10000 : 10);
+	pass_ms(&r, INT64_C(86400000) * 10000);
 	ck_status(try_cancel(&r, d.job_id), STORE_BUSY);
-	ck_assert_int_eq(store_depth(r.store), 1);
+	expect_depth(&r, 1);
 	rig_close(&r);
 }
 END_TEST

@@ -144,7 +144,7 @@ static void check_outcome(struct rig *r, enum deed deed, enum situation situatio
 		ck_assert_str_eq(a.job.job_id, d.job_id);
 	}
 	ck_assert_int_eq(a.status == STORE_OK && deed == BEGIN, a.claim != 0);
-	ck_assert_int_eq(store_depth(r->store), is_unfinished(&after));
+	expect_depth(r, is_unfinished(&after));
 	answer_free(&before);
 	answer_free(&a);
 	answer_free(&after);
@@ -189,7 +189,7 @@ START_TEST(a_job_or_trace_id_that_is_taken_is_refused)
 	ask_read(&r, "default", first.job_id, &a);
 	ck_assert(span_is(a.job.seed, "{\"goal\":\"g\"}"));
 	answer_free(&a);
-	ck_assert_int_eq(store_depth(r.store), 1);
+	expect_depth(&r, 1);
 	rig_close(&r);
 }
 END_TEST

@@ -1,0 +1,445 @@
+/*
+ * sqlite_ops - the operations, each within the transaction of its batch
+ *
+ * What lives is asked of the ledger, what it is of the file. Rows that an
+ * operator has deleted under the store are jobs that have ended.
+ */
+#include <string.h>
+
+#include "sqlite.h"
+
+static sqlite3_stmt *statement(struct sqlite *s, enum statement which)
+{
+	return s->statements.all[which];
+}
+
+/* An empty one is not absent. */
+static void bind_bytes(sqlite3_stmt *st, int at, struct span bytes)
+{
+	sqlite3_bind_blob64(st, at, bytes.len ? bytes.ptr : "", bytes.len, SQLITE_STATIC);
+}
+
+static void bind_text(sqlite3_stmt *st, int at, const char *text)
+{
+	sqlite3_bind_text(st, at, text, -1, SQLITE_STATIC);
+}
+
+static bool row_ended(const struct row *row)
+{
+	return row->view.state != JOB_SCHEDULED && row->view.state != JOB_RUNNING;
+}
+
+/* The row of an entry. SQLITE_ROW or SQLITE_DONE (it is not there any more), or an error. */
+static int read_entry(struct sqlite *s, struct entry *e, struct row *out)
+{
+	int code = row_read(&s->statements, e->n, &s->arena, out);
+	uint64_t number;
+
+	if (code == SQLITE_ROW && (!job_id_parse(span_of(out->job_id), &number) || number != entry_number(e)))
+		code = SQLITE_DONE;
+	/* What an operator has done to it counts. */
+	if (code == SQLITE_DONE || (code == SQLITE_ROW && row_ended(out)))
+		ledger_end(&s->ledger, e);
+	else if (code == SQLITE_ROW)
+		ledger_revive(&s->ledger, e);
+	return code;
+}
+
+/* Reads the job that an operation names. e is NULL when it is not found. */
+static int find(struct sqlite *s, const struct op *op, struct row *row, struct entry **found)
+{
+	uint64_t number;
+	struct entry *e;
+	int code;
+
+	*found = NULL;
+	e = job_id_parse(span_of(op->id), &number) ? ledger_job(&s->ledger, number) : NULL;
+	if (!e)
+		return SQLITE_OK;
+	code = read_entry(s, e, row);
+	if (code != SQLITE_ROW)
+		return code == SQLITE_DONE ? SQLITE_OK : code;
+	if (!op->tenant || strcmp(row->view.tenant, op->tenant) == 0)
+		*found = e;
+	return SQLITE_OK;
+}
+
+static struct standing standing(const struct sqlite *s, const struct row *row)
+{
+	return (struct standing){
+	        .state = row->view.state,
+	        .claim = row->claim,
+	        /* one of an earlier process is nobody's: the file was its own */
+	        .claim_live = row->claim_epoch == s->epoch && row->claim_until_us > s->now_us,
+	};
+}
+
+/* ---- create ---- */
+
+/* Asked of entries whose key has the same hash. */
+struct key_question {
+	struct sqlite *s;
+	const struct store_create *c;
+	bool *same_body;
+	int *code;
+};
+
+static bool same_key(const void *item, const void *ctx)
+{
+	const struct entry *e = item;
+	const struct key_question *q = ctx;
+	sqlite3_stmt *st = statement(q->s, ST_READ_KEY);
+	bool same = false;
+	int code;
+
+	sqlite3_bind_int64(st, 1, e->n);
+	code = sqlite3_step(st);
+	if (code == SQLITE_ROW && sqlite3_column_bytes(st, 0) == DIGEST_BYTES &&
+	    sqlite3_column_bytes(st, 1) == DIGEST_BYTES) {
+		same = memcmp(sqlite3_column_blob(st, 0), q->c->key_digest, DIGEST_BYTES) == 0;
+		*q->same_body = memcmp(sqlite3_column_blob(st, 1), q->c->body_digest, DIGEST_BYTES) == 0;
+	} else if (code != SQLITE_ROW && code != SQLITE_DONE) {
+		*q->code = code;
+	}
+	sqlite3_reset(st);
+	return same;
+}
+
+/* STORE_OK: the key is free (or there is none). */
+static int ask_key(struct sqlite *s, const struct store_create *c, struct answer *a)
+{
+	bool same_body = false;
+	int code = SQLITE_OK;
+	struct key_question q = {.s = s, .c = c, .same_body = &same_body, .code = &code};
+	struct entry *e;
+
+	a->status = STORE_OK;
+	e = c->key_digest ? ledger_key(&s->ledger, c->key_digest, same_key, &q) : NULL;
+	if (code != SQLITE_OK || !e)
+		return code;
+	if (!same_body) {
+		a->status = STORE_MISMATCH;
+		return SQLITE_OK;
+	}
+	a->status = STORE_REPLAYED;
+	code = read_entry(s, e, &a->row);
+	if (code == SQLITE_DONE)
+		return SQLITE_CORRUPT; /* it was there a moment ago, in this transaction */
+	return code == SQLITE_ROW ? SQLITE_OK : code;
+}
+
+static void bind_new(sqlite3_stmt *st, const struct sqlite *s, const struct store_create *c, const struct job_ids *ids,
+                     int64_t expires_ms)
+{
+	sqlite3_bind_int64(st, 1, s->next_n);
+	sqlite3_bind_int64(st, 2, (int64_t)ids->job);
+	sqlite3_bind_int64(st, 3, ids->trace_ms);
+	sqlite3_bind_int64(st, 4, ids->trace_bits);
+	sqlite3_bind_int64(st, 5, expires_ms);
+	if (c->key_digest) {
+		sqlite3_bind_blob(st, 6, c->key_digest, DIGEST_BYTES, SQLITE_STATIC);
+		sqlite3_bind_blob(st, 7, c->body_digest, DIGEST_BYTES, SQLITE_STATIC);
+	} else {
+		sqlite3_bind_null(st, 6);
+		sqlite3_bind_null(st, 7);
+	}
+	sqlite3_bind_int64(st, 8, s->now_ms);
+	sqlite3_bind_int64(st, 9, c->goal_chars);
+	sqlite3_bind_int(st, 10, c->stepped_up);
+	sqlite3_bind_int64(st, 11, (int64_t)c->policy_digest);
+	sqlite3_bind_int64(st, 12, (int64_t)c->advice);
+	bind_text(st, 13, c->tenant);
+	bind_text(st, 14, c->policy_version);
+	bind_text(st, 15, c->traceparent);
+	bind_bytes(st, 16, c->seed);
+}
+
+/* The view of a job that has just been made. False: no memory. */
+static bool show_new(struct sqlite *s, const struct store_create *c, int64_t expires_ms, struct row *row)
+{
+	const char *texts[] = {c->tenant, c->policy_version, c->traceparent};
+	const char **into[] = {&row->view.tenant, &row->view.policy_version, &row->view.traceparent};
+	char *seed = c->seed.len ? arena_take(&s->arena, c->seed.len) : NULL;
+
+	row->view = (struct job_view){
+	        .job_id = row->job_id,
+	        .trace_id = row->trace_id,
+	        .revision = 1,
+	        .created_ms = s->now_ms,
+	        .updated_ms = s->now_ms,
+	        .expires_ms = expires_ms,
+	        .seed = {seed ? seed : "", c->seed.len},
+	        .goal_chars = c->goal_chars,
+	        .policy_digest = c->policy_digest,
+	        .stepped_up = c->stepped_up,
+	        .advice = c->advice,
+	        .failure = "",
+	};
+	memcpy(row->job_id, c->job_id, strlen(c->job_id) + 1);
+	memcpy(row->trace_id, c->trace_id, strlen(c->trace_id) + 1);
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		size_t size = strlen(texts[i]) + 1;
+		char *copy = arena_take(&s->arena, size);
+
+		if (!copy)
+			return false;
+		*into[i] = memcpy(copy, texts[i], size);
+	}
+	if (seed)
+		memcpy(seed, c->seed.ptr, c->seed.len);
+	return seed || c->seed.len == 0;
+}
+
+static int insert(struct sqlite *s, const struct store_create *c, const struct job_ids *ids, struct answer *a)
+{
+	sqlite3_stmt *st = statement(s, ST_INSERT);
+	int64_t expires_ms = rule_expiry(s->now_ms, c->ttl_ms);
+	int code;
+
+	if (!show_new(s, c, expires_ms, &a->row)) {
+		a->status = STORE_FULL;
+		return SQLITE_OK;
+	}
+	a->added = ledger_add(&s->ledger, ids, s->next_n, expires_ms, c->key_digest, false);
+	if (!a->added) {
+		a->status = STORE_FULL;
+		return SQLITE_OK;
+	}
+	bind_new(st, s, c, ids, expires_ms);
+	code = statement_run(st);
+	if (code == SQLITE_OK)
+		s->next_n++;
+	return code;
+}
+
+static int create(struct sqlite *s, const struct op *op, struct answer *a)
+{
+	const struct store_create *c = op->create;
+	struct job_ids ids;
+	int code = ask_key(s, c, a);
+
+	if (code != SQLITE_OK || a->status != STORE_OK)
+		return code;
+	if (!rule_well_formed(c, &ids))
+		a->status = STORE_UNAVAILABLE;
+	else if (ledger_job(&s->ledger, ids.job) || ledger_trace(&s->ledger, ids.trace_ms, ids.trace_bits))
+		a->status = STORE_EXISTS;
+	else if (c->seed.len > PIECE_MAX || (s->engine.max_jobs > 0 && s->ledger.unfinished >= s->engine.max_jobs))
+		a->status = STORE_FULL;
+	else
+		return insert(s, c, &ids, a);
+	return SQLITE_OK;
+}
+
+/* ---- changes ---- */
+
+static int change(struct sqlite *s, struct entry *e, enum job_state state, struct answer *a)
+{
+	sqlite3_stmt *st = statement(s, ST_CHANGE);
+	struct job_view *v = &a->row.view;
+
+	v->state = state;
+	v->revision++;
+	if (s->now_ms > v->updated_ms)
+		v->updated_ms = s->now_ms;
+	a->changed = true;
+	sqlite3_bind_int64(st, 1, e->n);
+	sqlite3_bind_int(st, 2, (int)state);
+	sqlite3_bind_int64(st, 3, (int64_t)v->revision);
+	sqlite3_bind_int64(st, 4, v->updated_ms);
+	sqlite3_bind_int64(st, 5, (int64_t)a->row.claim);
+	sqlite3_bind_int64(st, 6, a->row.claim_until_us);
+	sqlite3_bind_int64(st, 7, a->row.claim_epoch);
+	if (state == JOB_FAILED)
+		bind_text(st, 8, v->failure);
+	else
+		sqlite3_bind_null(st, 8);
+	if (state == JOB_COMPLETE)
+		bind_bytes(st, 9, v->receipt);
+	else
+		sqlite3_bind_null(st, 9);
+	if (row_ended(&a->row)) {
+		ledger_end(&s->ledger, e);
+		a->ended = e;
+	}
+	return statement_run(st);
+}
+
+static bool copy_into(struct sqlite *s, struct span from, struct span *out)
+{
+	char *copy = arena_take(&s->arena, from.len + 1);
+
+	if (!copy)
+		return false;
+	if (from.len)
+		memcpy(copy, from.ptr, from.len);
+	copy[from.len] = '\0';
+	*out = (struct span){copy, from.len};
+	return true;
+}
+
+/* Those that were staged first stay. */
+static int stage(struct sqlite *s, struct entry *e, struct span artifacts, struct row *row)
+{
+	sqlite3_stmt *st = statement(s, ST_STAGE);
+
+	if (!artifacts.ptr || row->staged)
+		return SQLITE_OK;
+	if (!copy_into(s, artifacts, &row->view.artifacts))
+		return SQLITE_NOMEM;
+	sqlite3_bind_int64(st, 1, e->n);
+	bind_bytes(st, 2, artifacts);
+	return statement_run(st);
+}
+
+static int begin(struct sqlite *s, const struct op *op, struct entry *e, struct answer *a)
+{
+	struct standing now = standing(s, &a->row);
+	int code;
+
+	a->status = rule_unclaimed(&now);
+	if (a->status == STORE_OK && op->bytes.len > PIECE_MAX)
+		a->status = STORE_FULL;
+	if (a->status != STORE_OK)
+		return SQLITE_OK;
+	code = stage(s, e, op->bytes, &a->row);
+	if (code != SQLITE_OK)
+		return code;
+	/* A revision never comes twice: it is the fencing token too. */
+	a->claim = a->row.claim = a->row.view.revision + 1;
+	a->row.claim_until_us = s->now_us + op->claim_ms * 1000;
+	a->row.claim_epoch = s->epoch;
+	return change(s, e, JOB_RUNNING, a);
+}
+
+static int release(struct sqlite *s, const struct op *op, struct entry *e, struct answer *a)
+{
+	struct standing now = standing(s, &a->row);
+
+	a->status = rule_held(&now, op->claim);
+	return a->status == STORE_OK ? change(s, e, JOB_SCHEDULED, a) : SQLITE_OK;
+}
+
+static int finish(struct sqlite *s, const struct op *op, struct entry *e, struct answer *a)
+{
+	struct standing now = standing(s, &a->row);
+
+	a->status = rule_held(&now, op->claim);
+	if (a->status == STORE_OK && op->bytes.len > PIECE_MAX)
+		a->status = STORE_UNAVAILABLE;
+	if (a->status != STORE_OK)
+		return SQLITE_OK;
+	if (!copy_into(s, op->bytes, &a->row.view.receipt))
+		return SQLITE_NOMEM;
+	return change(s, e, JOB_COMPLETE, a);
+}
+
+static int fail(struct sqlite *s, const struct op *op, struct entry *e, struct answer *a)
+{
+	struct standing now = standing(s, &a->row);
+	struct span reason;
+
+	a->status = rule_fail(&now, op->claim);
+	if (a->status != STORE_OK)
+		return SQLITE_OK;
+	if (!copy_into(s, op->bytes, &reason))
+		return SQLITE_NOMEM;
+	a->row.view.failure = reason.ptr;
+	return change(s, e, JOB_FAILED, a);
+}
+
+static int cancel(struct sqlite *s, const struct op *op, struct entry *e, struct answer *a)
+{
+	struct standing now = standing(s, &a->row);
+
+	(void)op;
+	a->status = rule_unclaimed(&now);
+	return a->status == STORE_OK ? change(s, e, JOB_CANCELLED, a) : SQLITE_OK;
+}
+
+static int read_job(struct sqlite *s, const struct op *op, struct entry *e, struct answer *a)
+{
+	(void)s, (void)op, (void)e;
+	a->status = STORE_OK;
+	return SQLITE_OK;
+}
+
+typedef int job_function(struct sqlite *s, const struct op *op, struct entry *e, struct answer *a);
+
+static job_function *const functions[OP_KINDS] = {
+        [OP_READ] = read_job, [OP_BEGIN] = begin, [OP_RELEASE] = release,
+        [OP_FINISH] = finish, [OP_FAIL] = fail,   [OP_CANCEL] = cancel,
+};
+
+/* ---- the rest ---- */
+
+static int trace(struct sqlite *s, const struct op *op, struct answer *a)
+{
+	struct entry *e = NULL;
+	int64_t ms;
+	uint32_t bits;
+	int code;
+
+	a->status = STORE_NOT_FOUND;
+	if (trace_id_parse(span_of(op->id), &ms, &bits))
+		e = ledger_trace(&s->ledger, ms, bits);
+	if (!e)
+		return SQLITE_OK;
+	code = read_entry(s, e, &a->row);
+	if (code == SQLITE_ROW)
+		a->status = STORE_OK;
+	return code == SQLITE_ROW || code == SQLITE_DONE ? SQLITE_OK : code;
+}
+
+/* A store that was lost has to show that it can write again. */
+static int sweep(struct sqlite *s)
+{
+	sqlite3_stmt *st = statement(s, ST_PROBE);
+
+	if (!s->lost)
+		return SQLITE_OK;
+	sqlite3_bind_int(st, 1, PROBE_BYTES);
+	return statement_run(st);
+}
+
+int sqlite_bury(struct sqlite *s, size_t max)
+{
+	enum statement ways[] = {ST_DELETE, ST_DELETE_ARTIFACTS};
+	size_t count = ledger_graves(&s->ledger);
+
+	if (count > max)
+		count = max;
+	for (size_t i = 0; i < count; i++) {
+		for (size_t k = 0; k < sizeof(ways) / sizeof(ways[0]); k++) {
+			sqlite3_stmt *st = statement(s, ways[k]);
+			int code;
+
+			sqlite3_bind_int64(st, 1, ledger_grave(&s->ledger, i));
+			code = statement_run(st);
+			if (code != SQLITE_OK)
+				return code;
+		}
+	}
+	s->buried = count;
+	return SQLITE_OK;
+}
+
+int sqlite_perform(struct sqlite *s, const struct op *op, struct answer *a)
+{
+	struct entry *e;
+	int code;
+
+	a->status = STORE_NOT_FOUND;
+	switch (op->kind) {
+	case OP_CREATE:
+		return create(s, op, a);
+	case OP_TRACE:
+		return trace(s, op, a);
+	case OP_SWEEP:
+		a->status = STORE_OK;
+		return sweep(s);
+	default:
+		code = find(s, op, &a->row, &e);
+		return code == SQLITE_OK && e ? functions[op->kind](s, op, e, a) : code;
+	}
+}
