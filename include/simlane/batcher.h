@@ -3,7 +3,9 @@
  *
  * A bounded queue, one thread, and a function that is given all that waits.
  * While one batch is under way the next one fills, so that group commit,
- * pipelining and grouped fsync are this same mechanism.
+ * pipelining and grouped fsync are this same mechanism. Before a batch is
+ * taken the thread lets others run once: when the cores are busy those are
+ * the ones that fill it, when they are idle it costs nothing.
  *
  * The function completes each item itself, exactly once, in whatever way its
  * owner understands; a failing batch fails each of its members.
@@ -26,6 +28,12 @@ struct batch_item {
 	struct batch_item *next;
 };
 
+/* Work put off to the end of a batch; whose memory it is says its owner. */
+struct batch_later {
+	struct batch_later *next;
+	void (*run)(struct batch_later *l);
+};
+
 typedef void batcher_execute(void *ctx, struct batch_item **items, size_t n);
 
 struct batcher_options {
@@ -43,6 +51,12 @@ struct batcher *batcher_start(const struct batcher_options *options);
 /* False when the queue is full or the batcher is stopping: at once, nothing
  * kept. */
 bool batcher_submit(struct batcher *b, struct batch_item *item);
+
+/* Called from inside an execute function, by it or by what it calls: l->run(l)
+ * when that batch is over, in order. Called from elsewhere: at once. For what
+ * other threads would only get in the way of, such as waking a great many of
+ * them one by one. */
+void batcher_at_end(struct batch_later *l);
 
 /* Items waiting now, those of the running batch not counted. */
 size_t batcher_waiting(struct batcher *b);

@@ -112,7 +112,8 @@ struct service_call {
 	struct batch_item item;
 	struct service_call *next_waiting, **waiting_link;
 	void (*woken)(struct service_call *call, bool in_time);
-	bool changed; /* the job has; waiting_lock */
+	bool changed;     /* the job has; waiting_lock */
+	bool looks_again; /* the timer is set to the end of somebody's claim */
 	int64_t deadline_us;
 	uint64_t claim;
 	uint8_t key_digest[DIGEST_BYTES], body_digest[DIGEST_BYTES];

@@ -93,6 +93,7 @@ struct store_result {
 	enum store_status status;
 	bool unknown;               /* with STORE_UNAVAILABLE: it may have happened */
 	uint64_t claim;             /* begin, STORE_OK: the fencing token */
+	int64_t busy_ms;            /* with STORE_BUSY: how long that claim still lasts */
 	const struct job_view *job; /* NULL with EXISTS, MISMATCH, IN_FLIGHT, FULL, NOT_FOUND, UNAVAILABLE */
 };
 
@@ -115,7 +116,7 @@ struct store_create {
 /* Wakes once when the job's revision is no longer seen_revision, when the job
  * is gone (at the latest with the sweep that removes it), or when the store
  * closes. A claim that runs out changes nothing and wakes nobody: a waiter
- * keeps a timer of its own. The caller's memory, until its wake has begun or
+ * keeps a timer of its own (result.busy_ms). The caller's memory, until its wake has begun or
  * unwatch has returned true. */
 struct store_watch {
 	void (*wake)(struct store_watch *w); /* any thread; no store call from inside it */

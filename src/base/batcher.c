@@ -2,6 +2,7 @@
 #include "simlane/batcher.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
@@ -44,6 +45,11 @@ static size_t take(struct batcher *b)
 		pthread_cond_wait(&b->work, &b->lock);
 	}
 	b->asleep = false;
+	if (!b->stopping) {
+		pthread_mutex_unlock(&b->lock);
+		sched_yield();
+		pthread_mutex_lock(&b->lock);
+	}
 	if (b->options.linger_ms && !b->stopping)
 		linger(b);
 	size_t n = 0;
@@ -58,13 +64,45 @@ static size_t take(struct batcher *b)
 	return n;
 }
 
+struct at_end {
+	struct batch_later *first, **last;
+};
+
+/* What this thread has put off; NULL on threads that are no batcher's. Set
+ * once, when the thread begins. */
+static _Thread_local struct at_end *put_off;
+
+void batcher_at_end(struct batch_later *l)
+{
+	if (!put_off) {
+		l->run(l);
+		return;
+	}
+	l->next = NULL;
+	*put_off->last = l;
+	put_off->last = &l->next;
+}
+
+static void run_put_off(struct at_end *list)
+{
+	struct batch_later *next;
+	for (struct batch_later *l = list->first; l; l = next) {
+		next = l->next; /* it may be gone once it has run */
+		l->run(l);
+	}
+	*list = (struct at_end){NULL, &list->first};
+}
+
 static void *run(void *arg)
 {
 	struct batcher *b = arg;
+	struct at_end list = {NULL, &list.first};
 	size_t n;
+	put_off = &list;
 	while ((n = take(b)) > 0) {
 		atomic_store_explicit(&b->busy_since_us, clock_mono_us(&clock_system), memory_order_relaxed);
 		b->options.execute(b->options.ctx, b->batch, n);
+		run_put_off(&list);
 		atomic_store_explicit(&b->busy_since_us, 0, memory_order_relaxed);
 	}
 	return NULL;

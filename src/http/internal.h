@@ -99,8 +99,9 @@ struct request {
 	bool started;
 	bool has_place; /* counted in http.waiting */
 	atomic_int state;
-	atomic_int refs; /* MHD's, the work's, the timer's */
-	struct timer_entry timer;
+	atomic_int refs;              /* MHD's, the work's */
+	int64_t give_up_us;           /* suspended_lock: when the client is told that it took too long */
+	struct batch_later resume;    /* whoever has moved state from SUSPENDED; MHD's reference keeps it */
 	struct request *next, **link; /* suspended requests; next also of the free list */
 
 	/* The answer. */
@@ -144,7 +145,7 @@ enum MHD_Result request_handle(void *cls, struct MHD_Connection *connection, con
 void request_completed(void *cls, struct MHD_Connection *connection, void **con_cls,
                        enum MHD_RequestTerminationCode why);
 /* Resumes everything that is suspended, to be answered 503 shutting-down. */
-void request_resume_all(struct http *h);
+void request_give_up(struct http *h, int64_t now_us); /* resumes those that have waited too long; INT64_MAX: all */
 void request_pool_free(struct http *h);
 void request_done(struct service_call *call);
 

@@ -8,9 +8,9 @@
  *
  *   RUNNING -> DONE                             answered at once
  *   RUNNING -> SUSPENDED -> DONE                the work resumes it
- *   RUNNING -> SUSPENDED -> TIMED_OUT           the timer resumes it; 503
+ *   RUNNING -> SUSPENDED -> TIMED_OUT           the look-round resumes it; 503
  *
- * A request is freed when MHD, the work and the timer have let it go.
+ * A request is freed when MHD and the work have let it go.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +19,8 @@
 
 #define POOL_MAX         256
 #define BODY_KEPT        65536   /* a larger body buffer is not kept for the next request */
+#define BODY_WAITS       4096    /* nor for a request that waits */
+#define DOC_WAITS        256     /* nodes, the same */
 #define OVERSIZE_DRAINED 1048576 /* so much too much is read and dropped before the connection is cut */
 
 /* ---- memory ---- */
@@ -70,12 +72,6 @@ static void request_let_go(struct request *r)
 {
 	if (atomic_fetch_sub_explicit(&r->refs, 1, memory_order_acq_rel) == 1)
 		request_recycle(r);
-}
-
-/* Lets go of one reference by somebody who has another: never the last. */
-static void request_let_go_one_of_two(struct request *r)
-{
-	atomic_fetch_sub_explicit(&r->refs, 1, memory_order_acq_rel);
 }
 
 void request_pool_free(struct http *h)
@@ -135,44 +131,36 @@ static void list_remove(struct request *r)
 	pthread_mutex_unlock(&h->suspended_lock);
 }
 
-void request_resume_all(struct http *h)
+void request_give_up(struct http *h, int64_t now_us)
 {
 	pthread_mutex_lock(&h->suspended_lock);
 	for (struct request *r = h->suspended; r; r = r->next) {
 		int expected = REQUEST_SUSPENDED;
-		if (!atomic_compare_exchange_strong(&r->state, &expected, REQUEST_TIMED_OUT))
-			continue;
-		if (timer_cancel(h->options.timer, &r->timer))
-			request_let_go_one_of_two(r); /* the timer's: it would be dropped unfired */
-		MHD_resume_connection(r->connection);
+		if (r->give_up_us <= now_us && atomic_compare_exchange_strong(&r->state, &expected, REQUEST_TIMED_OUT))
+			MHD_resume_connection(r->connection);
 	}
 	pthread_mutex_unlock(&h->suspended_lock);
 }
 
 /* ---- done, suspended, timed out ---- */
 
+static void resume(struct batch_later *l)
+{
+	struct request *r = (struct request *)(void *)((char *)l - offsetof(struct request, resume));
+	MHD_resume_connection(r->connection);
+}
+
 void request_done(struct service_call *call)
 {
 	struct request *r = request_of_call(call);
 	int before = REQUEST_RUNNING;
-	if (atomic_compare_exchange_strong(&r->state, &before, REQUEST_DONE)) {
-		request_let_go(r);
-		return;
+	if (!atomic_compare_exchange_strong(&r->state, &before, REQUEST_DONE) && before == REQUEST_SUSPENDED &&
+	    atomic_compare_exchange_strong(&r->state, &before, REQUEST_DONE)) {
+		/* A batch ends many at once: the threads that are woken would fight its
+		 * thread for the library's lock. */
+		r->resume.run = resume;
+		batcher_at_end(&r->resume);
 	}
-	if (before == REQUEST_SUSPENDED && atomic_compare_exchange_strong(&r->state, &before, REQUEST_DONE)) {
-		if (timer_cancel(r->http->options.timer, &r->timer))
-			request_let_go_one_of_two(r); /* the timer's */
-		MHD_resume_connection(r->connection);
-	}
-	request_let_go(r);
-}
-
-static void timed_out(struct timer_entry *e)
-{
-	struct request *r = (struct request *)(void *)((char *)e - offsetof(struct request, timer));
-	int expected = REQUEST_SUSPENDED;
-	if (atomic_compare_exchange_strong(&r->state, &expected, REQUEST_TIMED_OUT))
-		MHD_resume_connection(r->connection);
 	request_let_go(r);
 }
 
@@ -189,19 +177,12 @@ static int64_t patience_ms(const struct request *r)
  * came first would be lost. */
 static void suspend(struct request *r)
 {
-	struct http *h = r->http;
 	int expected = REQUEST_RUNNING;
 	MHD_suspend_connection(r->connection);
+	r->give_up_us = clock_mono_us(r->http->options.clock) + patience_ms(r) * 1000;
 	list_add(r);
-	r->timer = (struct timer_entry){.fire = timed_out};
-	atomic_fetch_add(&r->refs, 1);
-	if (!timer_arm(h->options.timer, &r->timer, patience_ms(r)))
-		request_let_go_one_of_two(r);
-	if (atomic_compare_exchange_strong(&r->state, &expected, REQUEST_SUSPENDED))
-		return;
-	if (timer_cancel(h->options.timer, &r->timer)) /* it was done meanwhile */
-		request_let_go_one_of_two(r);
-	MHD_resume_connection(r->connection);
+	if (!atomic_compare_exchange_strong(&r->state, &expected, REQUEST_SUSPENDED))
+		MHD_resume_connection(r->connection); /* it was done meanwhile */
 }
 
 /* ---- answering ---- */
@@ -257,8 +238,10 @@ static enum MHD_Result work(struct request *r)
 		return reply(r);
 	}
 	/* What was read has been copied where it is needed; many may wait for long. */
-	jdoc_free(&r->doc);
-	buf_free(&r->body);
+	if (r->doc.cap > DOC_WAITS)
+		jdoc_free(&r->doc);
+	if (r->body.cap > BODY_WAITS)
+		buf_free(&r->body);
 	suspend(r);
 	return MHD_YES;
 }

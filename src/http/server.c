@@ -149,7 +149,7 @@ void http_drain(struct http *h, int64_t drain_ms)
 	/* libmicrohttpd aborts when it is stopped with a suspended connection. */
 	atomic_store(&h->closing, true);
 	while (atomic_load(&h->waiting) > 0) {
-		request_resume_all(h);
+		request_give_up(h, INT64_MAX);
 		usleep(1000);
 	}
 	wait_idle(h, GRACE_MS);

@@ -5,7 +5,8 @@
  * then holds a connection as long as its peer likes, without a token. Here
  * each connection has a deadline for its next request to have arrived whole:
  * the time it may be idle and the time a request may take. While a request is
- * being worked on, or waits, there is none.
+ * being worked on, or waits, there is none: then it is the answer that has a
+ * deadline, and the same look-round sees to it.
  */
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -88,6 +89,7 @@ static void look(struct timer_entry *e)
 		    atomic_load_explicit(&v->since_us, memory_order_relaxed) < oldest_us)
 			(void)shutdown(v->fd, SHUT_RDWR); /* the library sees the end and closes it */
 	pthread_mutex_unlock(&h->visitors_lock);
+	request_give_up(h, clock_mono_us(h->options.clock));
 	timer_arm(h->options.timer, e, LOOK_EVERY_MS);
 }
 

@@ -37,7 +37,7 @@ static void on_cancelled(void *arg, const struct store_result *result)
 		reply_status(call, result->job);
 		return;
 	case STORE_BUSY:
-		if (!wait_for_change(call, call->job, result->job->revision, woken, &in_time))
+		if (!wait_for_change(call, result, woken, &in_time))
 			woken(call, in_time);
 		return;
 	default:

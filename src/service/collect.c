@@ -52,11 +52,11 @@ static void woken(struct service_call *call, bool in_time)
 		reply_unfinished(call);
 }
 
-static void wait_for_other(struct service_call *call, const struct job_view *job)
+static void wait_for_other(struct service_call *call, const struct store_result *busy)
 {
 	bool in_time;
-	call_take_job(call, job);
-	if (!wait_for_change(call, call->job, job->revision, woken, &in_time))
+	call_take_job(call, busy->job);
+	if (!wait_for_change(call, busy, woken, &in_time))
 		woken(call, in_time);
 }
 
@@ -64,7 +64,7 @@ static void wait_for_other(struct service_call *call, const struct job_view *job
 static void on_other_status(struct service_call *call, const struct store_result *result)
 {
 	if (result->status == STORE_BUSY)
-		wait_for_other(call, result->job);
+		wait_for_other(call, result);
 	else if (result->status == STORE_COMPLETE)
 		reply_complete(call, result->job);
 	else

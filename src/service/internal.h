@@ -112,11 +112,12 @@ void screens_destroy(struct screen_pool *p);
 
 /* ---- wait.c ---- */
 
-/* Waits until the job's revision is another than the one seen, or until
+/* busy is the answer to an operation on call->job. Waits until the job's
+ * revision is another than the one in it or the claim has run out, or until
  * call->deadline_us; then calls woken on another thread. False: no waiting
  * (the service is stopping, or it has moved already): *in_time tells which;
  * woken is not called. */
-bool wait_for_change(struct service_call *call, const char *job_id, uint64_t seen_revision,
+bool wait_for_change(struct service_call *call, const struct store_result *busy,
                      void (*woken)(struct service_call *call, bool in_time), bool *in_time);
 
 /* ---- health.c ---- */

@@ -61,7 +61,7 @@ static void due(struct timer_entry *e)
 		pthread_mutex_unlock(&s->waiting_lock);
 		return;
 	}
-	bool in_time = call->changed;
+	bool in_time = call->changed || call->looks_again;
 	timer_cancel(s->options.timer, e); /* a wake may have armed it while this call was on its way */
 	list_remove(call);
 	pthread_mutex_unlock(&s->waiting_lock);
@@ -70,10 +70,14 @@ static void due(struct timer_entry *e)
 
 /* Sets up the wait; waiting_lock is held. False: there is none, *in_time tells
  * whether the job has moved already. */
-static bool begin_wait(struct service_call *call, int64_t left_ms, bool *in_time)
+static bool begin_wait(struct service_call *call, int64_t left_ms, int64_t busy_ms, bool *in_time)
 {
 	struct service *s = call->service;
 	*in_time = false;
+	/* A claim that runs out (its holder was killed) wakes nobody: look again then. */
+	call->looks_again = busy_ms > 0 && busy_ms < left_ms;
+	if (call->looks_again)
+		left_ms = busy_ms;
 	if (s->stopping || left_ms <= 0 || !timer_arm(s->options.timer, &call->timer, left_ms))
 		return false;
 	if (!store_watch(s->options.store, &call->watch)) {
@@ -87,18 +91,18 @@ static bool begin_wait(struct service_call *call, int64_t left_ms, bool *in_time
 	return true;
 }
 
-bool wait_for_change(struct service_call *call, const char *job_id, uint64_t seen_revision,
+bool wait_for_change(struct service_call *call, const struct store_result *busy,
                      void (*woken)(struct service_call *call, bool in_time), bool *in_time)
 {
 	struct service *s = call->service;
 	int64_t left_ms = (call->deadline_us - clock_mono_us(s->options.clock) + 999) / 1000;
 	call->changed = false;
 	call->woken = woken;
-	call->watch = (struct store_watch){.wake = wake, .seen_revision = seen_revision};
-	memcpy(call->watch.job_id, job_id, sizeof(call->watch.job_id));
+	call->watch = (struct store_watch){.wake = wake, .seen_revision = busy->job->revision};
+	memcpy(call->watch.job_id, call->job, sizeof(call->watch.job_id));
 	call->timer = (struct timer_entry){.fire = due};
 	pthread_mutex_lock(&s->waiting_lock);
-	bool waits = begin_wait(call, left_ms, in_time);
+	bool waits = begin_wait(call, left_ms, busy->busy_ms, in_time);
 	pthread_mutex_unlock(&s->waiting_lock);
 	return waits;
 }

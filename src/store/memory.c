@@ -106,6 +106,8 @@ static void op_leave(struct op *op, enum store_status status, uint64_t claim, st
 	struct job *job = rule_shows_job(status) ? op->job : NULL;
 	struct store_result result = {.status = status, .claim = claim, .job = job ? &op->held.view : NULL};
 
+	if (status == STORE_BUSY)
+		result.busy_ms = (job->more->claim_until_us - clock_mono_us(op->m->clock)) / 1000 + 1;
 	if (job) {
 		job_hold(job);
 		job_fill_view(job, &op->held, op->job_id, NULL);

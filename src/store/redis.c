@@ -160,7 +160,7 @@ static int start_listener(struct redis *r, const struct store_options *options, 
 static void redis_free(struct redis *r)
 {
 	redis_link_free(r->link);
-	buf_free(&r->command.text);
+	buf_free(&r->commands);
 	free(r);
 }
 

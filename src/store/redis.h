@@ -25,11 +25,11 @@ struct redis {
 	struct redis_link *link;
 	struct redis_scripts scripts;
 	char marker[REDIS_MARKER_SIZE]; /* the store's marker as it was last seen; "" before */
-	struct redis_command command;
-	int64_t depth_us;      /* when the depth was last seen, monotonic */
-	int64_t complained_us; /* when an error was last logged */
-	bool troubled;         /* the last sweep was answered with an error */
-	char moved[128];       /* a reply said that this is not the place to write (any more): what it said */
+	struct buf commands;            /* of the pipeline under way */
+	int64_t depth_us;               /* when the depth was last seen, monotonic */
+	int64_t complained_us;          /* when an error was last logged */
+	bool troubled;                  /* the last sweep was answered with an error */
+	char moved[128];                /* a reply said that this is not the place to write (any more): what it said */
 };
 
 /* redis.c */

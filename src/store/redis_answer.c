@@ -4,7 +4,7 @@
 
 #include "redis_ops.h"
 
-#define VIEW_MEMBERS 11u
+#define VIEW_MEMBERS 12u
 
 /* ---- words ---- */
 
@@ -170,18 +170,18 @@ static void view_created(struct redis_answer *a, const struct op *op, int64_t no
 	a->result = (struct store_result){.status = STORE_OK, .job = &a->view};
 }
 
-/* {status, now, id, job, ends, state, revision, updated, artifacts, receipt, failure} */
+/* {status, now, id, job, ends, state, revision, updated, artifacts, receipt, failure, until} */
 static bool read_view(struct redis_answer *a, struct op *op, redisReply *const *m)
 {
 	struct span id = text_of(m[2]), job = text_of(m[3]), state = text_of(m[5]), failure = text_of(m[10]);
 	unsigned found = state.ptr ? find_word(state, state_name, JOB_STATES) : JOB_SCHEDULED;
-	uint64_t updated = 0;
+	uint64_t updated = 0, until = 0;
 	int64_t ttl_ms = 0;
 
 	if (!read_status(text_of(m[0]), &a->result.status) || m[1]->type != REDIS_REPLY_INTEGER ||
 	    !job_id_parse(id, NULL) || !job.ptr || m[4]->type != REDIS_REPLY_INTEGER || !read_line(a, job, &ttl_ms) ||
 	    found == JOB_STATES || !read_number(m[6], 1, &a->view.revision) || !read_number(m[7], 0, &updated) ||
-	    failure.len > REASON_MAX)
+	    !read_number(m[11], 0, &until) || failure.len > REASON_MAX)
 		return false;
 	memcpy(a->job_id, id.ptr, id.len);
 	a->job_id[id.len] = '\0';
@@ -195,6 +195,8 @@ static bool read_view(struct redis_answer *a, struct op *op, redisReply *const *
 	a->view.artifacts = text_of(m[8]);
 	a->view.receipt = text_of(m[9]);
 	op->now_ms = m[1]->integer;
+	if (a->result.status == STORE_BUSY)
+		a->result.busy_ms = (int64_t)until - op->now_ms;
 	if (a->result.status == STORE_OK && op->kind == OP_BEGIN)
 		a->result.claim = a->view.revision;
 	point_at_texts(a);

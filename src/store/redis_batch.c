@@ -26,7 +26,8 @@
 #define SWEEP_SOME     100  /* jobs past their time that a batch takes out of the index on its way */
 #define SWEEP_MANY     1000 /* that one round of the housekeeping does */
 #define SWEEP_ROUNDS   10
-#define WAIT_MS        "500" /* below LINK_REPLY_MS */
+#define WAIT_MS        500 /* below LINK_REPLY_MS */
+#define COMMANDS_KEPT  (1u << 20)
 #define RELOADS_MAX    3
 
 static int64_t now_us(void)
@@ -112,23 +113,23 @@ struct pipeline {
 static bool fill(struct pipeline *p)
 {
 	struct redis *r = p->r;
-	redisContext *context = redis_link_context(r->link);
-	char replicas[24];
-	const char *wait[] = {"WAIT", replicas, WAIT_MS};
+	struct buf *b = &r->commands;
+	bool filled;
 
+	buf_clear(b);
 	p->unit_count = 0;
-	for (size_t i = 0; i < p->n; i += p->units[p->unit_count++]) {
-		size_t taken = redis_ops_append(context, &r->names, &r->scripts, p->ops + i, p->n - i,
-		                                r->engine.max_jobs, &r->command);
-
-		if (taken == 0)
-			return false;
-		p->units[p->unit_count] = taken;
-	}
-	if (p->sweep_limit && redis_sweep_append(context, &r->names, &r->scripts, p->sweep_limit, &r->command) != 0)
-		return false;
-	snprintf(replicas, sizeof(replicas), "%lld", r->wait_replicas);
-	return !r->wait_replicas || redisAppendCommandArgv(context, 3, wait, NULL) == REDIS_OK;
+	for (size_t i = 0; i < p->n; i += p->units[p->unit_count++])
+		p->units[p->unit_count] =
+		        redis_ops_put(b, &r->names, &r->scripts, p->ops + i, p->n - i, r->engine.max_jobs);
+	if (p->sweep_limit)
+		redis_sweep_put(b, &r->names, &r->scripts, p->sweep_limit);
+	if (r->wait_replicas)
+		redis_wait_put(b, r->wait_replicas, WAIT_MS);
+	filled = !b->failed &&
+	         (b->len == 0 || redisAppendFormattedCommand(redis_link_context(r->link), b->ptr, b->len) == REDIS_OK);
+	if (b->cap > COMMANDS_KEPT)
+		buf_free(b);
+	return filled;
 }
 
 /* The reply to one command, which may be of several creations. */
@@ -280,8 +281,12 @@ static bool put_right(struct pipeline *p)
 /* Until every operation has its answer. */
 static void run_all(struct redis *r, struct op **ops, size_t n, bool housekeeping)
 {
-	struct pipeline p = {.r = r, .ops = ops, .n = n};
+	struct pipeline p; /* most of its room is not used: it is not cleared */
 
+	p.r = r;
+	p.ops = ops;
+	p.n = n;
+	p.swept = 0;
 	for (int round = 0;; round++) {
 		p.sweep_limit = housekeeping ? SWEEP_MANY : now_us() - r->depth_us > DEPTH_FRESH_US ? SWEEP_SOME : 0;
 		if (!run_once(&p))

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define KEY_ROOM   (REDIS_PREFIX_MAX + 32)
 #define CENTURY_MS (INT64_C(100) * 366 * 86400 * 1000)
 
 static const char *const key_names[KEY_NAMES] = {
@@ -32,41 +31,43 @@ int redis_names_make(struct redis_names *names, const char *prefix, struct fault
 	return 0;
 }
 
-/* ---- commands ---- */
+/* ---- commands, as the protocol writes them (RESP: an array of bulk strings) ---- */
 
-static void add(struct redis_command *c, const char *ptr, size_t len)
+static void put_count(struct buf *b, char kind, size_t count)
 {
-	c->argv[c->argc] = ptr;
-	c->lens[c->argc++] = len;
+	buf_char(b, kind);
+	buf_uint(b, count);
+	buf_add(b, "\r\n", 2);
 }
 
-static void add_text(struct redis_command *c, const char *text)
+static void put(struct buf *b, struct span argument)
 {
-	add(c, text, strlen(text));
+	put_count(b, '$', argument.len);
+	buf_span(b, argument);
+	buf_add(b, "\r\n", 2);
 }
 
-static void add_span(struct redis_command *c, struct span s)
+static void put_text(struct buf *b, const char *argument)
 {
-	add(c, s.ptr ? s.ptr : "", s.len);
+	put(b, span_of(argument));
 }
 
-static void add_int(struct redis_command *c, int64_t value, char room[24])
+static void put_int(struct buf *b, int64_t argument)
 {
-	add(c, room, (size_t)snprintf(room, 24, "%" PRId64, value));
+	char digits[24];
+	int len = snprintf(digits, sizeof(digits), "%" PRId64, argument);
+
+	put(b, (struct span){digits, (size_t)len});
 }
 
-static void begin(struct redis_command *c, const struct redis_scripts *scripts, enum redis_script script,
-                  const char *keys)
+/* EVALSHA of that script with so many keys and arguments, which follow. */
+static void put_script(struct buf *b, const struct redis_scripts *scripts, enum redis_script script, size_t keys,
+                       size_t arguments)
 {
-	c->argc = 0;
-	add(c, "EVALSHA", 7);
-	add(c, scripts->sha[script], SHA1_HEX);
-	add(c, keys, 1);
-}
-
-static bool append(redisContext *context, struct redis_command *c)
-{
-	return redisAppendCommandArgv(context, c->argc, c->argv, c->lens) == REDIS_OK;
+	put_count(b, '*', 3 + keys + arguments);
+	put_text(b, "EVALSHA");
+	put(b, (struct span){scripts->sha[script], SHA1_HEX});
+	put_int(b, (int64_t)keys);
 }
 
 /* ---- create ---- */
@@ -74,36 +75,6 @@ static bool append(redisContext *context, struct redis_command *c)
 int64_t redis_ttl_ms(const struct store_create *c)
 {
 	return c->ttl_ms < CENTURY_MS ? c->ttl_ms : CENTURY_MS;
-}
-
-/* The job as it is kept; see common.lua. */
-static void write_job(struct buf *b, const struct store_create *c, struct span key)
-{
-	buf_text(b, c->trace_id);
-	buf_char(b, ' ');
-	buf_span(b, key);
-	buf_char(b, ' ');
-	buf_int(b, redis_ttl_ms(c));
-	buf_char(b, ' ');
-	buf_uint(b, c->goal_chars);
-	buf_text(b, c->stepped_up ? " 1 " : " 0 ");
-	buf_uint(b, c->policy_digest);
-	buf_char(b, ' ');
-	buf_uint(b, c->advice);
-	buf_char(b, ' ');
-	buf_uint(b, strlen(c->tenant));
-	buf_char(b, ' ');
-	buf_uint(b, strlen(c->traceparent));
-	buf_char(b, ' ');
-	buf_uint(b, strlen(c->policy_version));
-	buf_char(b, ' ');
-	buf_text(b, c->tenant);
-	buf_char(b, ' ');
-	buf_text(b, c->traceparent);
-	buf_char(b, ' ');
-	buf_text(b, c->policy_version);
-	buf_char(b, '\n');
-	buf_span(b, c->seed);
 }
 
 /* A digest as text; "-" for none. */
@@ -120,30 +91,29 @@ static struct span digest_text(char room[2 * DIGEST_BYTES], const uint8_t *diges
 	return (struct span){room, 2 * (size_t)DIGEST_BYTES};
 }
 
-/* The text moves while it grows: its pieces are added by their length, and
- * pointed to when all of it is there. */
-static void write_piece(struct redis_command *c, struct span piece)
+/* The job as it is kept: a line, see common.lua, and the seed. */
+static void put_job(struct buf *b, const struct store_create *c)
 {
-	buf_span(&c->text, piece);
-	add(c, NULL, piece.len);
+	char key[2 * DIGEST_BYTES], line[512];
+	struct span digest = digest_text(key, c->key_digest);
+	int len = snprintf(line, sizeof(line),
+	                   "%s %.*s %" PRId64 " %" PRIu32 " %d %" PRIu64 " %" PRIu64 " %zu %zu %zu %s %s %s\n",
+	                   c->trace_id, (int)digest.len, digest.ptr, redis_ttl_ms(c), c->goal_chars, c->stepped_up,
+	                   c->policy_digest, c->advice, strlen(c->tenant), strlen(c->traceparent),
+	                   strlen(c->policy_version), c->tenant, c->traceparent, c->policy_version);
+
+	put_count(b, '$', (size_t)len + c->seed.len);
+	buf_add(b, line, (size_t)len);
+	buf_span(b, c->seed);
+	buf_add(b, "\r\n", 2);
 }
 
-static void add_job(struct redis_command *c, const struct store_create *job)
-{
-	char key[2 * DIGEST_BYTES];
-	size_t before = c->text.len;
-
-	add_text(c, job->job_id);
-	write_job(&c->text, job, digest_text(key, job->key_digest));
-	add(c, NULL, c->text.len - before);
-}
-
-static void add_key(struct redis_command *c, const struct store_create *job)
+static void put_digests(struct buf *b, const struct store_create *c)
 {
 	char digest[2 * DIGEST_BYTES];
 
-	write_piece(c, digest_text(digest, job->key_digest));
-	write_piece(c, digest_text(digest, job->body_digest));
+	put(b, digest_text(digest, c->key_digest));
+	put(b, digest_text(digest, c->body_digest));
 }
 
 /* Those behind the first that go into the same run: the same life, and keys or none. */
@@ -158,52 +128,32 @@ static size_t count_alike(struct op *const *ops, size_t n)
 	return count;
 }
 
-static void point_at_pieces(struct redis_command *c)
+static size_t put_creates(struct buf *b, const struct redis_names *names, const struct redis_scripts *scripts,
+                          struct op *const *ops, size_t n, int64_t max_jobs)
 {
-	const char *at = c->text.ptr;
-
-	for (int i = 0; i < c->argc; i++) {
-		if (c->argv[i])
-			continue;
-		c->argv[i] = at;
-		at += c->lens[i];
-	}
-}
-
-static size_t append_creates(redisContext *context, const struct redis_names *names,
-                             const struct redis_scripts *scripts, struct op *const *ops, size_t n, int64_t max_jobs,
-                             struct redis_command *c)
-{
-	char most[24], ttl[24], number[24];
 	size_t count = count_alike(ops, n);
+	bool keyed = ops[0]->create->key_digest != NULL;
 
-	buf_clear(&c->text);
-	begin(c, scripts, SCRIPT_CREATE, "5");
+	put_script(b, scripts, SCRIPT_CREATE, 5, 3 + (keyed ? 6 : 4) * count);
 	for (unsigned i = KEY_JOBS; i <= KEY_ENDED; i++)
-		add_text(c, names->keys[i]);
-	add_int(c, max_jobs, most);
-	add_int(c, redis_ttl_ms(ops[0]->create), ttl);
-	add_int(c, (int64_t)count, number);
-	for (size_t i = 0; i < count; i++)
-		add_job(c, ops[i]->create);
+		put_text(b, names->keys[i]);
+	put_int(b, max_jobs);
+	put_int(b, redis_ttl_ms(ops[0]->create));
+	put_int(b, (int64_t)count);
 	for (size_t i = 0; i < count; i++) {
-		add_text(c, ops[i]->create->trace_id);
-		add_text(c, ops[i]->id);
+		put_text(b, ops[i]->id);
+		put_job(b, ops[i]->create);
 	}
-	for (size_t i = 0; i < count && ops[0]->create->key_digest; i++)
-		add_key(c, ops[i]->create);
-	point_at_pieces(c);
-	return !c->text.failed && append(context, c) ? count : 0;
+	for (size_t i = 0; i < count; i++) {
+		put_text(b, ops[i]->create->trace_id);
+		put_text(b, ops[i]->id);
+	}
+	for (size_t i = 0; keyed && i < count; i++)
+		put_digests(b, ops[i]->create);
+	return count;
 }
 
 /* ---- the others ---- */
-
-/* The key beside a job. */
-static const char *now_key(char room[KEY_ROOM], const struct redis_names *names, const char *job_id)
-{
-	snprintf(room, KEY_ROOM, "%s%s:now", names->prefix, job_id);
-	return room;
-}
 
 static const char *const changes[OP_KINDS] = {
         [OP_RELEASE] = "release",
@@ -212,64 +162,85 @@ static const char *const changes[OP_KINDS] = {
         [OP_CANCEL] = "cancel",
 };
 
-static bool append_trace(redisContext *context, const struct redis_names *names, const struct redis_scripts *scripts,
-                         const struct op *op, struct redis_command *c)
+/* The keys of one job, its id and its tenant: what they all begin with. */
+static void put_whose(struct buf *b, const struct redis_names *names, const struct op *op)
 {
-	begin(c, scripts, SCRIPT_TRACE, "3");
-	add_text(c, names->keys[KEY_JOBS]);
-	add_text(c, names->keys[KEY_ENDS]);
-	add_text(c, names->keys[KEY_TRACES]);
-	add_text(c, op->id);
-	return append(context, c);
+	char now[REDIS_NAME_SIZE + JOB_ID_SIZE];
+	int len = snprintf(now, sizeof(now), "%s%s:now", names->prefix, op->id);
+
+	put_text(b, names->keys[KEY_JOBS]);
+	put_text(b, names->keys[KEY_ENDS]);
+	put(b, (struct span){now, (size_t)len});
+	if (changes[op->kind])
+		put_text(b, names->keys[KEY_ENDED]);
+	put_text(b, op->id);
+	put_text(b, op->tenant ? op->tenant : "");
 }
 
-static bool append_one(redisContext *context, const struct redis_names *names, const struct redis_scripts *scripts,
-                       const struct op *op, struct redis_command *c)
+static void put_trace(struct buf *b, const struct redis_names *names, const struct redis_scripts *scripts,
+                      const struct op *op)
 {
-	const char *change = changes[op->kind];
-	char room[KEY_ROOM], number[24];
+	put_script(b, scripts, SCRIPT_TRACE, 3, 1);
+	put_text(b, names->keys[KEY_JOBS]);
+	put_text(b, names->keys[KEY_ENDS]);
+	put_text(b, names->keys[KEY_TRACES]);
+	put_text(b, op->id);
+}
 
-	if (change)
-		begin(c, scripts, SCRIPT_CHANGE, "4");
-	else
-		begin(c, scripts, op->kind == OP_BEGIN ? SCRIPT_BEGIN : SCRIPT_READ, "3");
-	add_text(c, names->keys[KEY_JOBS]);
-	add_text(c, names->keys[KEY_ENDS]);
-	add_text(c, now_key(room, names, op->id));
-	if (change)
-		add_text(c, names->keys[KEY_ENDED]);
-	add_text(c, op->id);
-	add_text(c, op->tenant ? op->tenant : "");
-	if (change) {
-		add_text(c, change);
-		add_int(c, (int64_t)op->claim, number);
-		add_span(c, op->bytes);
-	} else if (op->kind == OP_BEGIN) {
-		add_int(c, op->claim_ms, number);
-		if (op->bytes.ptr)
-			add_span(c, op->bytes);
+static void put_begin(struct buf *b, const struct redis_names *names, const struct redis_scripts *scripts,
+                      const struct op *op)
+{
+	put_script(b, scripts, SCRIPT_BEGIN, 3, op->bytes.ptr ? 4 : 3);
+	put_whose(b, names, op);
+	put_int(b, op->claim_ms);
+	if (op->bytes.ptr)
+		put(b, op->bytes);
+}
+
+static void put_change(struct buf *b, const struct redis_names *names, const struct redis_scripts *scripts,
+                       const struct op *op)
+{
+	put_script(b, scripts, SCRIPT_CHANGE, 4, 5);
+	put_whose(b, names, op);
+	put_text(b, changes[op->kind]);
+	put_int(b, (int64_t)op->claim);
+	put(b, op->bytes);
+}
+
+size_t redis_ops_put(struct buf *b, const struct redis_names *names, const struct redis_scripts *scripts,
+                     struct op *const *ops, size_t n, int64_t max_jobs)
+{
+	switch (ops[0]->kind) {
+	case OP_CREATE:
+		return put_creates(b, names, scripts, ops, n, max_jobs);
+	case OP_TRACE:
+		put_trace(b, names, scripts, ops[0]);
+		return 1;
+	case OP_BEGIN:
+		put_begin(b, names, scripts, ops[0]);
+		return 1;
+	case OP_READ:
+		put_script(b, scripts, SCRIPT_READ, 3, 2);
+		put_whose(b, names, ops[0]);
+		return 1;
+	default:
+		put_change(b, names, scripts, ops[0]);
+		return 1;
 	}
-	return append(context, c);
 }
 
-size_t redis_ops_append(redisContext *context, const struct redis_names *names, const struct redis_scripts *scripts,
-                        struct op *const *ops, size_t n, int64_t max_jobs, struct redis_command *c)
+void redis_sweep_put(struct buf *b, const struct redis_names *names, const struct redis_scripts *scripts, int limit)
 {
-	if (ops[0]->kind == OP_CREATE)
-		return append_creates(context, names, scripts, ops, n, max_jobs, c);
-	if (ops[0]->kind == OP_TRACE)
-		return append_trace(context, names, scripts, ops[0], c);
-	return append_one(context, names, scripts, ops[0], c);
-}
-
-int redis_sweep_append(redisContext *context, const struct redis_names *names, const struct redis_scripts *scripts,
-                       int limit, struct redis_command *c)
-{
-	char number[24];
-
-	begin(c, scripts, SCRIPT_SWEEP, "6");
+	put_script(b, scripts, SCRIPT_SWEEP, KEY_NAMES, 1);
 	for (unsigned i = 0; i < KEY_NAMES; i++)
-		add_text(c, names->keys[i]);
-	add_int(c, limit, number);
-	return append(context, c) ? 0 : -1;
+		put_text(b, names->keys[i]);
+	put_int(b, limit);
+}
+
+void redis_wait_put(struct buf *b, long long replicas, int ms)
+{
+	put_count(b, '*', 3);
+	put_text(b, "WAIT");
+	put_int(b, replicas);
+	put_int(b, ms);
 }

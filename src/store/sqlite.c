@@ -36,6 +36,10 @@ static void describe(const struct sqlite *s, int code, char out[160])
 {
 	int error = dbfile_errno(s->db, code);
 
+	if (code == SQLITE_READONLY_DBMOVED) {
+		snprintf(out, 160, "the file was moved, removed or replaced");
+		return;
+	}
 	snprintf(out, 160, "%s (%d)%s%s", sqlite3_errstr(code), code, error ? ": " : "", error ? strerror(error) : "");
 }
 
@@ -112,6 +116,17 @@ static void undo(struct sqlite *s, size_t n)
 	}
 }
 
+/* What is written to a file that has no name any more is lost with the process. */
+static int check_place(struct sqlite *s)
+{
+	int moved = 0;
+	int code = sqlite3_file_control(s->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
+
+	if (code == SQLITE_NOTFOUND)
+		return SQLITE_OK;
+	return moved ? SQLITE_READONLY_DBMOVED : code;
+}
+
 /* One transaction. SQLITE_OK: it is done. Otherwise nothing is, unless
  * *unknown is set. */
 static int transact(struct sqlite *s, struct op **ops, size_t n, bool writes, bool *unknown)
@@ -125,7 +140,9 @@ static int transact(struct sqlite *s, struct op **ops, size_t n, bool writes, bo
 		s->answers[i].added = s->answers[i].ended = NULL;
 		s->answers[i].changed = false;
 	}
-	code = statement_run(statement(s, writes ? ST_BEGIN : ST_BEGIN_READ));
+	code = writes ? check_place(s) : SQLITE_OK;
+	if (code == SQLITE_OK)
+		code = statement_run(statement(s, writes ? ST_BEGIN : ST_BEGIN_READ));
 	if (code == SQLITE_OK)
 		code = perform_all(s, ops, n, writes);
 	if (code == SQLITE_OK) {
@@ -161,8 +178,12 @@ static void answer_all(struct sqlite *s, struct op **ops, size_t n)
 		const struct answer *a = &s->answers[i];
 		bool shown = ops[i]->kind != OP_SWEEP && rule_shows_job(a->status);
 
-		op_answer(ops[i], &(struct store_result){
-		                          .status = a->status, .claim = a->claim, .job = shown ? &a->row.view : NULL});
+		int64_t busy_us = a->status == STORE_BUSY ? a->row.claim_until_us - s->now_us : 0;
+
+		op_answer(ops[i], &(struct store_result){.status = a->status,
+		                                         .claim = a->claim,
+		                                         .busy_ms = (busy_us + 999) / 1000,
+		                                         .job = shown ? &a->row.view : NULL});
 	}
 }
 
@@ -352,10 +373,13 @@ static struct sqlite *sqlite_new(const struct store_options *options, struct fau
 {
 	struct sqlite *s = calloc(1, sizeof(*s));
 
+	/* SQLite keeps the WAL beside the file that a link leads to. */
 	if (s && options->sqlite_path)
+		s->path = realpath(options->sqlite_path, NULL);
+	if (s && options->sqlite_path && !s->path)
 		s->path = strdup(options->sqlite_path);
 	if (!s || !s->path) {
-		fault_set(fault, "sqlite store: %s", s ? "no path" : "no memory");
+		fault_set(fault, "sqlite store: %s", options->sqlite_path ? "no memory" : "no path");
 		free(s);
 		return NULL;
 	}

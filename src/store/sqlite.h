@@ -23,7 +23,7 @@
 #define PIECE_MAX (UINT32_C(256) << 20)
 
 #define BURIED_A_BATCH   64u   /* rows deleted by a batch that has other things to do */
-#define BURIED_A_SWEEP   1024u /* by one with a sweep: some milliseconds */
+#define BURIED_A_SWEEP   512u  /* by one with a sweep: about a millisecond */
 #define PROBE_BYTES      65536 /* what a store that was lost must be able to write */
 #define CHECKPOINT_PAGES 1000
 

@@ -402,26 +402,37 @@ static int sweep(struct sqlite *s)
 	return statement_run(st);
 }
 
-int sqlite_bury(struct sqlite *s, size_t max)
+static int delete_rows(struct sqlite *s, int64_t first, int64_t last)
 {
 	enum statement ways[] = {ST_DELETE, ST_DELETE_ARTIFACTS};
-	size_t count = ledger_graves(&s->ledger);
+	int code = SQLITE_OK;
+
+	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]) && code == SQLITE_OK; i++) {
+		sqlite3_bind_int64(statement(s, ways[i]), 1, first);
+		sqlite3_bind_int64(statement(s, ways[i]), 2, last);
+		code = statement_run(statement(s, ways[i]));
+	}
+	return code;
+}
+
+/* Mostly they end in the order in which they came: a statement for each run. */
+int sqlite_bury(struct sqlite *s, size_t max)
+{
+	size_t count = ledger_graves(&s->ledger), i = 0;
+	int code = SQLITE_OK;
 
 	if (count > max)
 		count = max;
-	for (size_t i = 0; i < count; i++) {
-		for (size_t k = 0; k < sizeof(ways) / sizeof(ways[0]); k++) {
-			sqlite3_stmt *st = statement(s, ways[k]);
-			int code;
+	while (i < count && code == SQLITE_OK) {
+		int64_t first = ledger_grave(&s->ledger, i), last = first;
 
-			sqlite3_bind_int64(st, 1, ledger_grave(&s->ledger, i));
-			code = statement_run(st);
-			if (code != SQLITE_OK)
-				return code;
-		}
+		while (++i < count && ledger_grave(&s->ledger, i) == last + 1)
+			last++;
+		code = delete_rows(s, first, last);
 	}
-	s->buried = count;
-	return SQLITE_OK;
+	if (code == SQLITE_OK)
+		s->buried = count;
+	return code;
 }
 
 int sqlite_perform(struct sqlite *s, const struct op *op, struct answer *a)

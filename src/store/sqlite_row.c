@@ -23,8 +23,8 @@ static const char *const texts[STATEMENTS] = {
         [ST_CHANGE] = ("UPDATE job SET state = ?2, revision = ?3, updated_ms = ?4, claim = ?5, claim_until_us = ?6,"
                        " claim_epoch = ?7, failure = ?8, receipt = ?9 WHERE n = ?1"),
         [ST_STAGE] = "INSERT INTO artifacts (n, shards) VALUES (?1, ?2)",
-        [ST_DELETE] = "DELETE FROM job WHERE n = ?1",
-        [ST_DELETE_ARTIFACTS] = "DELETE FROM artifacts WHERE n = ?1",
+        [ST_DELETE] = "DELETE FROM job WHERE n BETWEEN ?1 AND ?2",
+        [ST_DELETE_ARTIFACTS] = "DELETE FROM artifacts WHERE n BETWEEN ?1 AND ?2",
         [ST_PROBE] = "UPDATE meta SET probe = randomblob(?1)",
 };
 /* clang-format on */

@@ -31,7 +31,7 @@ START_TEST(a_failing_store_is_503_everywhere)
 	        {service_schedule, SIMPLE},
 	        {service_collect, "{\"job_id\":\"JOB-0123456789ab\"}"},
 	        {service_cancel, "{\"job_id\":\"JOB-0123456789ab\"}"},
-	        {service_inbox, "{\"seed\":{},\"result\":{\"trace_id\":\"t\",\"shards\":[{}]}}"},
+	        {service_inbox, "{\"seed\":{},\"result\":{\"trace_id\":\"LT-1-00000001\",\"shards\":[{}]}}"},
 	};
 	open_lane(&(struct lane_setup){.store = "failing"});
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {

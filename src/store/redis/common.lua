@@ -66,7 +66,7 @@ local function unclaimed(s, now)
 end
 
 local function view(status, now, id, job, ends, s)
-	return {status, now, id, job, ends, s[1], s[2], s[3], s[4], s[5], s[6]}
+	return {status, now, id, job, ends, s[1], s[2], s[3], s[4], s[5], s[6], s[8]}
 end
 
 -- The job's next revision, with these members besides; tells who waits for
