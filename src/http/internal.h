@@ -113,7 +113,11 @@ struct request {
 
 struct listener {
 	struct MHD_Daemon *daemon;
-	int fd; /* also while MHD has it */
+	int fd; /* -1: closed */
+	pthread_t acceptor;
+	int stop_fd;                /* wakes the acceptor */
+	bool accepting;             /* the acceptor runs */
+	atomic_long accepted, left; /* connections so far */
 	bool admin, is_private;
 	char address[160];
 	char unix_path[110]; /* to unlink, "" otherwise */
@@ -144,7 +148,6 @@ enum MHD_Result request_handle(void *cls, struct MHD_Connection *connection, con
                                const char *version, const char *upload, size_t *upload_size, void **con_cls);
 void request_completed(void *cls, struct MHD_Connection *connection, void **con_cls,
                        enum MHD_RequestTerminationCode why);
-/* Resumes everything that is suspended, to be answered 503 shutting-down. */
 void request_give_up(struct http *h, int64_t now_us); /* resumes those that have waited too long; INT64_MAX: all */
 void request_pool_free(struct http *h);
 void request_done(struct service_call *call);
@@ -153,6 +156,11 @@ static inline struct request *request_of_call(struct service_call *call)
 {
 	return (struct request *)(void *)((char *)call - offsetof(struct request, call));
 }
+
+/* ---- accept.c: connections ---- */
+
+int accept_start(struct listener *l, struct fault *fault);
+void accept_stop(struct listener *l); /* takes no more in; nothing to do when it was not started */
 
 /* ---- guard.c: framing (RFC 9112) ---- */
 

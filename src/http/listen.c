@@ -1,6 +1,7 @@
 /* listen.c - listening sockets: HOST:PORT, [HOST]:PORT, unix:PATH, or systemd's */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -145,6 +146,11 @@ int listener_open(struct listener *l, const char *where, struct fault *fault)
 			fault_set(fault, "%s: %s", where, strerror(errno));
 			goto failed;
 		}
+	}
+	/* systemd's may be a blocking one; a connection may be gone before it is accepted */
+	if (fcntl(l->fd, F_SETFL, O_NONBLOCK) != 0) {
+		fault_set(fault, "%s: %s", where, strerror(errno));
+		goto failed;
 	}
 	if (describe(l, fault) == 0)
 		return 0;

@@ -1,8 +1,6 @@
 /* server.c - the thread pools of libmicrohttpd: started, drained, stopped */
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -37,17 +35,19 @@ static int listener_start(struct listener *l, unsigned threads, struct fault *fa
 	        {MHD_OPTION_END, 0, NULL},
 	};
 	unsigned timeout_s = (unsigned)((h->options.request_timeout_ms + 999) / 1000);
-	unsigned connections = h->options.max_connections < threads ? threads : h->options.max_connections;
+	/* accept.c holds the limit; the library deals its own out to the threads, so
+	 * it must not be the one that is reached. */
+	unsigned connections = (h->options.max_connections + 1) * threads;
 	l->daemon = MHD_start_daemon(
-	        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
-	        request_handle, l, MHD_OPTION_EXTERNAL_LOGGER, mhd_log, h, MHD_OPTION_LISTEN_SOCKET, l->fd,
-	        MHD_OPTION_CONNECTION_LIMIT, connections, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
+	        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG,
+	        0, NULL, NULL, request_handle, l, MHD_OPTION_EXTERNAL_LOGGER, mhd_log, h, MHD_OPTION_CONNECTION_LIMIT,
+	        connections, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
 	        MHD_OPTION_CONNECTION_TIMEOUT, timeout_s, MHD_OPTION_NOTIFY_COMPLETED, request_completed, NULL,
 	        MHD_OPTION_NOTIFY_CONNECTION, slow_notify, l, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
 	        MHD_OPTION_ARRAY, pool, MHD_OPTION_END);
 	if (!l->daemon)
 		return fault_set(fault, "%s: libmicrohttpd could not start", l->address);
-	return 0;
+	return accept_start(l, fault);
 }
 
 static int start_listener(struct http *h, struct listener *l, const char *where, unsigned threads, struct fault *fault)
@@ -98,25 +98,11 @@ static unsigned connections_of(const struct listener *l)
 	return info ? info->num_connections : 0;
 }
 
-/* Stops listening; who is connected stays so. MHD_quiesce_daemon would let two
- * threads take the socket out of one epoll set and abort when the second finds
- * it gone. Instead something that is never ready takes its place under the
- * same number: the kernel forgets the socket, MHD closes the number when it is
- * stopped. What systemd passed goes on listening for whoever comes next. */
-static void quiesce(struct listener *l)
-{
-	int nothing = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (nothing < 0)
-		return; /* then new ones are still taken, and answered */
-	(void)dup3(nothing, l->fd, O_CLOEXEC);
-	close(nothing);
-}
-
 static void stop(struct listener *l)
 {
 	if (l->daemon) {
-		MHD_stop_daemon(l->daemon); /* and closes the socket */
-		l->fd = -1;
+		accept_stop(l);
+		MHD_stop_daemon(l->daemon);
 	}
 	l->daemon = NULL;
 	listener_close(l);
@@ -140,8 +126,8 @@ void http_drain(struct http *h, int64_t drain_ms)
 {
 	atomic_store(&h->draining, true);
 	atomic_store(&h->last_start_us, clock_mono_us(h->options.clock));
-	if (h->main.daemon)
-		quiesce(&h->main);
+	accept_stop(&h->main); /* who is connected stays so */
+	listener_close(&h->main);
 	wait_idle(h, drain_ms);
 	service_stop(h->options.service);
 	if (atomic_load(&h->in_flight) > 0)

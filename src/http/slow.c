@@ -65,8 +65,10 @@ void slow_notify(void *cls, struct MHD_Connection *connection, void **socket_con
 	struct listener *l = cls;
 	if (code == MHD_CONNECTION_NOTIFY_STARTED)
 		arrive(l->http, connection, socket_context);
-	else
+	else {
+		atomic_fetch_add(&l->left, 1);
 		leave(l->http, *socket_context);
+	}
 }
 
 void slow_working(struct http *h, struct MHD_Connection *connection, bool working)

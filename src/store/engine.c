@@ -218,11 +218,16 @@ void engine_changed(struct engine *e, const char *job_id, uint64_t revision)
 
 void engine_listening(struct engine *e, unsigned slot)
 {
-	char job_ids[LOOKS_A_TIME][JOB_ID_SIZE];
-	size_t n = watchers_jobs(&e->watchers, slot, job_ids, LOOKS_A_TIME);
+	/* Those that come meanwhile find the slot listened to and ask for themselves. */
+	size_t n = watchers_count(&e->watchers, slot);
+	char(*job_ids)[JOB_ID_SIZE] = calloc(n + 1, sizeof(*job_ids));
 
+	if (!job_ids)
+		return; /* the waiters' own deadlines remain */
+	n = watchers_jobs(&e->watchers, slot, job_ids, n);
 	for (size_t i = 0; i < n; i++)
 		look_or_wake(e, job_ids[i]);
+	free(job_ids);
 }
 
 bool engine_watch(struct store *s, struct store_watch *w)

@@ -101,6 +101,8 @@ enum link_state redis_connect(struct redis *r, struct fault *fault)
 
 		redis_link_lose(r->link, fault->text);
 		state = lost || redis_error_moves(fault->text) ? LINK_AWAY : LINK_REFUSED;
+	} else if (state == LINK_READY && fresh && r->listener) {
+		redis_listener_renew(r->listener); /* it may be another primary now */
 	}
 	atomic_store(&r->engine.up, state == LINK_READY && !r->troubled);
 	return state;

@@ -1,10 +1,10 @@
 /*
  * sqlite - the SQLite store's own structures
  *
- * A batch is one transaction: performed (sqlite_ops.c), committed, and only
- * then settled in the ledger, told to watches and answered (sqlite.c). What an
- * operation finds or makes is kept in its answer; texts and bytes are copied
- * into the arena, which ends with the batch.
+ * A batch is one transaction (sqlite_batch.c): performed (sqlite_ops.c),
+ * committed, and only then settled in the ledger, told to watches and
+ * answered. What an operation finds or makes is kept in its answer; texts and
+ * bytes are copied into the arena, which ends with the batch.
  *
  * THREADS  whoever opens the store, then the batcher's thread alone, then
  *          whoever closes it. Other threads see what struct engine has.
@@ -65,6 +65,9 @@ struct statements {
 int statements_prepare(struct statements *st, sqlite3 *db); /* an SQLite code */
 void statements_free(struct statements *st);
 
+void statement_text(sqlite3_stmt *st, int at, const char *text);   /* the caller's until it has run */
+void statement_bytes(sqlite3_stmt *st, int at, struct span bytes); /* the same; an empty one is not absent */
+
 /* Runs one that is bound and gives no row. SQLITE_OK, or what went wrong. */
 int statement_run(sqlite3_stmt *st);
 
@@ -109,9 +112,23 @@ struct sqlite {
 	bool checkpoint_lost; /* and the last checkpoint */
 };
 
+static inline sqlite3_stmt *statement(const struct sqlite *s, enum statement which)
+{
+	return s->statements.all[which];
+}
+
+/* The row of an entry: SQLITE_ROW, SQLITE_DONE (it is not there any more) or an error. */
+int sqlite_read_entry(struct sqlite *s, struct entry *e, struct row *out);
+
+int sqlite_create(struct sqlite *s, const struct op *op, struct answer *a); /* as sqlite_perform */
+
 /* Does one operation within the transaction under way. SQLITE_OK, or the code
  * that fails the batch. */
 int sqlite_perform(struct sqlite *s, const struct op *op, struct answer *a);
+
+/* The function that the engine calls (sqlite_batch.c). */
+void sqlite_run(struct engine *e, struct op **ops, size_t n);
+int sqlite_wal_written(void *arg, sqlite3 *db, const char *name, int pages); /* a hook of SQLite's */
 
 /* Deletes at most max rows of jobs that are gone. */
 int sqlite_bury(struct sqlite *s, size_t max);

@@ -224,22 +224,20 @@ static void heap_shrink(struct ledger *l)
 
 bool ledger_pop(struct ledger *l, int64_t now_ms, uint64_t *job)
 {
-	bool found = false;
+	struct entry *e;
 
-	while (!found && l->heap_len > 0 && l->heap[0].at_ms <= now_ms) {
-		struct entry *e = heap_pop(l);
-
-		found = e->n != 0;
-		if (found) {
-			*job = entry_number(e);
-			ledger_bury(l, e->n);
-			take_out(l, e);
-		}
-		free(e);
+	if (l->heap_len == 0 || l->heap[0].at_ms > now_ms)
+		return false;
+	e = heap_pop(l);
+	*job = LEDGER_NO_JOB;
+	if (e->n != 0) {
+		*job = entry_number(e);
+		ledger_bury(l, e->n);
+		take_out(l, e);
 	}
-	if (found)
-		heap_shrink(l);
-	return found;
+	free(e);
+	heap_shrink(l);
+	return true;
 }
 
 /* ---- rows to be deleted ---- */

@@ -78,8 +78,10 @@ static inline uint64_t entry_number(const struct entry *e)
 void ledger_end(struct ledger *l, struct entry *e);    /* the job has ended */
 void ledger_revive(struct ledger *l, struct entry *e); /* it has not, after all */
 
-/* Takes out one whose time is over; its row is gone from now on. False: there
- * is none. */
+#define LEDGER_NO_JOB UINT64_MAX
+
+/* Takes out one whose time is over (its number, or LEDGER_NO_JOB for one that
+ * was superseded); its row is gone from now on. False: there is none. */
 bool ledger_pop(struct ledger *l, int64_t now_ms, uint64_t *job);
 
 /* That row is to be deleted. No memory: it stays until the file is opened again. */

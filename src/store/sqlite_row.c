@@ -22,7 +22,7 @@ static const char *const texts[STATEMENTS] = {
         [ST_READ_KEY] = "SELECT key_digest, body_digest FROM job WHERE n = ?1",
         [ST_CHANGE] = ("UPDATE job SET state = ?2, revision = ?3, updated_ms = ?4, claim = ?5, claim_until_us = ?6,"
                        " claim_epoch = ?7, failure = ?8, receipt = ?9 WHERE n = ?1"),
-        [ST_STAGE] = "INSERT INTO artifacts (n, shards) VALUES (?1, ?2)",
+        [ST_STAGE] = "INSERT OR REPLACE INTO artifacts (n, shards) VALUES (?1, ?2)",
         [ST_DELETE] = "DELETE FROM job WHERE n BETWEEN ?1 AND ?2",
         [ST_DELETE_ARTIFACTS] = "DELETE FROM artifacts WHERE n BETWEEN ?1 AND ?2",
         [ST_PROBE] = "UPDATE meta SET probe = randomblob(?1)",
@@ -78,6 +78,16 @@ int statement_run(sqlite3_stmt *st)
 
 	sqlite3_reset(st);
 	return code == SQLITE_DONE || code == SQLITE_ROW ? SQLITE_OK : code;
+}
+
+void statement_bytes(sqlite3_stmt *st, int at, struct span bytes)
+{
+	sqlite3_bind_blob64(st, at, bytes.len ? bytes.ptr : "", bytes.len, SQLITE_STATIC);
+}
+
+void statement_text(sqlite3_stmt *st, int at, const char *text)
+{
+	sqlite3_bind_text(st, at, text, -1, SQLITE_STATIC);
 }
 
 /* The bytes of a column; absent when it is NULL. False: no memory. */

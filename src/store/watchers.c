@@ -210,6 +210,18 @@ size_t watchers_jobs(struct watchers *ws, unsigned slot, char (*job_ids)[JOB_ID_
 	return list_slot(&ws->slots[slot], INT64_MAX, job_ids, 0, max);
 }
 
+size_t watchers_count(struct watchers *ws, unsigned slot)
+{
+	struct watch_slot *s = &ws->slots[slot];
+	size_t n = 0;
+
+	lock(s);
+	for (const struct store_watch *w = s->first; w; w = w->next)
+		n++;
+	unlock(s);
+	return n;
+}
+
 size_t watchers_ended(struct watchers *ws, int64_t now_us, char (*job_ids)[JOB_ID_SIZE], size_t max)
 {
 	size_t n = 0;

@@ -56,6 +56,7 @@ void watchers_lost(struct watchers *ws, const char *job_id);
 /* No more watches; wakes all. */
 void watchers_close(struct watchers *ws);
 
+size_t watchers_count(struct watchers *ws, unsigned slot);
 bool watchers_any(struct watchers *ws, unsigned slot);
 
 /* The different job ids watched in that slot, max at most; how many. */

@@ -190,6 +190,28 @@ static inline const char *server_say(const struct server *s, const char *format,
 	return said;
 }
 
+/* A Sentinel that watches the Redis at that port as "main". */
+static inline struct server sentinel_new(int primary_port)
+{
+	struct server s = server_new(free_port(), NULL);
+	char path[64];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/sentinel.conf", s.dir);
+	f = fopen(path, "w");
+	ck_assert_ptr_nonnull(f);
+	fprintf(f,
+	        "port %d\nbind 127.0.0.1\nunixsocket %s\ndir %s\nloglevel warning\n"
+	        "sentinel monitor main 127.0.0.1 %d 1\nsentinel down-after-milliseconds main 500\n"
+	        "sentinel failover-timeout main 3000\n",
+	        s.port, s.socket, s.dir, primary_port);
+	ck_assert_int_eq(fclose(f), 0);
+	s.pid = spawn((const char *[]){"redis-server", path, "--sentinel", NULL});
+	for (int64_t until = now_ms() + 5000; !server_answers(&s); sleep_ms(5))
+		ck_assert(now_ms() < until);
+	return s;
+}
+
 /* ---- a server that says what the test wants, whatever it is asked ---- */
 
 enum fake_manner { FAKE_STAYS, FAKE_CLOSES, FAKE_DRIPS /* a byte every 20 ms */ };

@@ -7,7 +7,7 @@
 #include "redis_servers.h"
 
 /* What the network of a busy machine may add. */
-#define SMALL_MS 250
+#define SMALL_MS 500
 
 struct subject {
 	struct redis_url url;
@@ -505,27 +505,6 @@ END_TEST
 struct fleet {
 	struct server primary, replica, sentinel;
 };
-
-static struct server sentinel_new(int primary_port)
-{
-	struct server s = server_new(free_port(), NULL);
-	char path[64];
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/sentinel.conf", s.dir);
-	f = fopen(path, "w");
-	ck_assert_ptr_nonnull(f);
-	fprintf(f,
-	        "port %d\nbind 127.0.0.1\nunixsocket %s\ndir %s\nloglevel warning\n"
-	        "sentinel monitor main 127.0.0.1 %d 1\nsentinel down-after-milliseconds main 500\n"
-	        "sentinel failover-timeout main 3000\n",
-	        s.port, s.socket, s.dir, primary_port);
-	ck_assert_int_eq(fclose(f), 0);
-	s.pid = spawn((const char *[]){"redis-server", path, "--sentinel", NULL});
-	for (int64_t until = now_ms() + 5000; !server_answers(&s); sleep_ms(5))
-		ck_assert(now_ms() < until);
-	return s;
-}
 
 static void fleet_start(struct fleet *f)
 {

@@ -10,7 +10,7 @@
 #include "../../src/store/redis_tls.h"
 #include "redis_servers.h"
 
-#define SMALL_MS 250
+#define SMALL_MS 500
 
 static char dir[] = "/tmp/redis-tls-XXXXXX";
 

@@ -319,6 +319,32 @@ START_TEST(a_writer_who_takes_too_long_is_borne_and_named)
 }
 END_TEST
 
+START_TEST(nothing_is_acknowledged_to_a_file_that_was_moved_away)
+{
+	struct draft first, d;
+	struct reply a;
+	struct place p;
+	char other[128];
+
+	setup(&p, &first);
+	snprintf(other, sizeof(other), "%s/other.db", p.dir);
+	ck_assert_int_eq(rename(p.path, other), 0);
+	draft_make(&p, &d);
+	a = ask_create(&p, &d);
+	ck_status(a.status, STORE_UNAVAILABLE);
+	ck_assert(!a.unknown);
+	sweep_now(&p);
+	ck_assert(!store_check(p.store));
+	ck_status(ask_read(&p, first.job_id).status, STORE_OK);
+	ck_assert_int_eq(rename(other, p.path), 0);
+	sweep_now(&p);
+	ck_assert(store_check(p.store));
+	ck_status(ask_create(&p, &d).status, STORE_OK);
+	ck_assert_int_eq(place_said(&p, "moved, removed or replaced"), 1);
+	place_end(&p);
+}
+END_TEST
+
 /* ---- kill -9 ---- */
 
 /* Creates, begins, finishes for ever; a line into the pipe for each that was answered. */
@@ -451,6 +477,7 @@ int main(void)
 	tcase_add_test(t, each_member_of_a_failing_batch_fails_once_and_reads_do_not);
 	tcase_add_test(t, a_disk_that_fills_up_loses_nothing_and_recovers);
 	tcase_add_test(t, a_writer_who_takes_too_long_is_borne_and_named);
+	tcase_add_test(t, nothing_is_acknowledged_to_a_file_that_was_moved_away);
 	tcase_add_test(t, kill_9_at_any_moment_loses_nothing_that_was_acknowledged);
 	tcase_add_test(t, kill_9_before_any_call_loses_nothing_that_was_acknowledged);
 	suite_add_tcase(suite, t);

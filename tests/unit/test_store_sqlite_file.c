@@ -156,22 +156,27 @@ START_TEST(a_database_of_a_newer_version_is_refused)
 END_TEST
 
 /* The header in the file is the old one still. */
-START_TEST(a_newer_version_that_is_only_in_the_wal_is_seen)
+static void set_version_in_wal(const struct place *p)
 {
-	struct place p;
-	pid_t pid;
+	pid_t pid = fork_child();
 
-	place_make(&p);
-	make_ours(&p, 3);
-	pid = fork_child();
 	if (pid == 0) {
 		sqlite3 *db;
-		int ok = sqlite3_open(p.path, &db) == SQLITE_OK &&
+		int ok = sqlite3_open(p->path, &db) == SQLITE_OK &&
 		         sqlite3_exec(db, "PRAGMA user_version = 99", NULL, NULL, NULL) == SQLITE_OK;
 
 		_exit(!ok); /* without closing: the WAL stays */
 	}
 	ck_assert_int_eq(wait_child(pid), 0);
+}
+
+START_TEST(a_newer_version_that_is_only_in_the_wal_is_seen)
+{
+	struct place p;
+
+	place_make(&p);
+	make_ours(&p, 3);
+	set_version_in_wal(&p);
 	refused(&p, "made by a newer simlane");
 	place_end(&p);
 }
@@ -542,6 +547,32 @@ START_TEST(an_empty_file_and_a_strange_name_are_taken)
 }
 END_TEST
 
+/* With a WAL that a crash has left beside the file itself: it counts. */
+START_TEST(a_link_to_a_file_is_followed)
+{
+	char real[96], link[96];
+	struct fault fault;
+	struct place p;
+
+	place_make(&p);
+	memcpy(real, p.path, sizeof(real));
+	snprintf(link, sizeof(link), "%s/link.db", p.dir);
+	ck_assert_int_eq(symlink(real, link), 0);
+	make_ours(&p, 3);
+	memcpy(p.path, link, sizeof(link));
+	place_open(&p);
+	ck_assert_int_eq(store_depth(p.store), 3);
+	store_close(p.store);
+	p.store = NULL;
+	memcpy(p.path, real, sizeof(real));
+	set_version_in_wal(&p);
+	memcpy(p.path, link, sizeof(link));
+	ck_assert_ptr_null(place_try(&p, 0, &fault));
+	ck_assert_ptr_nonnull(strstr(fault.text, "made by a newer simlane"));
+	place_end(&p);
+}
+END_TEST
+
 START_TEST(a_path_is_required)
 {
 	struct fault fault = {""};
@@ -629,6 +660,7 @@ int main(void)
 	tcase_add_test(t, an_operator_may_look_while_the_store_runs);
 	tcase_add_test(t, a_new_file_is_ours_and_not_for_everybody);
 	tcase_add_test(t, an_empty_file_and_a_strange_name_are_taken);
+	tcase_add_test(t, a_link_to_a_file_is_followed);
 	tcase_add_test(t, a_path_is_required);
 	tcase_add_test(t, a_crash_at_any_moment_of_the_making_leaves_a_file_that_opens);
 	tcase_add_loop_test(t, a_fault_at_any_moment_of_the_making_is_said_and_leaves_nothing, 0, 2);
