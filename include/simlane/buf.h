@@ -23,9 +23,13 @@ struct buf {
 	size_t len;
 	size_t cap;
 	bool failed; /* an allocation failed: the content is not to be used */
+	bool lent;   /* ptr is the caller's memory (BUF_ON): neither grown nor freed */
 };
 
-#define BUF_EMPTY ((struct buf){NULL, 0, 0, false})
+#define BUF_EMPTY ((struct buf){NULL, 0, 0, false, false})
+/* Begins in an array of the caller's and moves to memory of its own when that
+ * is full; not for buf_take. */
+#define BUF_ON(array_) ((struct buf){(array_), 0, sizeof(array_), false, true})
 
 void buf_free(struct buf *b);              /* frees and empties; an empty one is fine */
 void buf_clear(struct buf *b);             /* length 0, memory kept */

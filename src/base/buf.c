@@ -9,7 +9,8 @@
 
 void buf_free(struct buf *b)
 {
-	free(b->ptr);
+	if (!b->lent)
+		free(b->ptr);
 	*b = BUF_EMPTY;
 }
 
@@ -25,13 +26,16 @@ bool buf_grow(struct buf *b, size_t more)
 	size_t cap = b->cap ? b->cap : 128;
 	while (cap < need && cap <= SIZE_MAX / 2)
 		cap *= 2;
-	char *grown = cap < need || need < more ? NULL : realloc(b->ptr, cap);
+	char *grown = cap < need || need < more ? NULL : realloc(b->lent ? NULL : b->ptr, cap);
 	if (!grown) {
 		b->failed = true;
 		return false;
 	}
+	if (b->lent)
+		memcpy(grown, b->ptr, b->len);
 	b->ptr = grown;
 	b->cap = cap;
+	b->lent = false;
 	return true;
 }
 

@@ -4,11 +4,11 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "simlane/batcher.h"
@@ -16,8 +16,8 @@
 
 #define PATIENCE_MS 1000
 #define LINGER_MS   20
-#define QUEUE_MAX   65536
-#define BATCH_MAX   512
+#define CHUNK_MAX   (4u << 20) /* bytes of lines that may wait; more are dropped */
+#define LINE_ROOM   1024       /* most lines are shorter, and need no memory of their own */
 
 struct log {
 	int fd;
@@ -26,14 +26,16 @@ struct log {
 	const struct clock *clock;
 	struct batcher *batcher;
 	bool paced;            /* a pipe or the like, whose reader may stop */
-	bool stuck;            /* he has; the batcher's thread */
-	atomic_ullong dropped; /* lines that found the queue full */
-};
+	atomic_ullong dropped; /* lines that found no room, or no reader */
 
-struct line {
-	struct batch_item item; /* first: a line is its item */
-	size_t len;
-	char text[];
+	pthread_mutex_t lock; /* guards the two below */
+	struct buf filling;   /* lines, whole ones */
+	bool called;          /* call is in the batcher: what is filling will be written */
+
+	struct batch_item call;
+	/* The batcher's thread's: */
+	struct buf writing;
+	bool stuck; /* the reader has stopped */
 };
 
 /* Whether the reader takes something now. One that has kept us waiting for
@@ -49,53 +51,62 @@ static bool can_write(struct log *l)
 	return ready > 0;
 }
 
-/* How many of the n parts one write may hold: a pipe that can be written to
- * takes PIPE_BUF bytes without blocking, and no more is promised (poll(2),
- * pipe(7)). At least one: a longer line may block. */
-static int fit(const struct log *l, const struct iovec *parts, size_t n)
+/* How much one write may hold: a pipe that can be written to takes PIPE_BUF
+ * bytes without blocking, and no more is promised (poll(2), pipe(7)). Whole
+ * lines, at least one: a longer one may block. */
+static size_t fit(const struct log *l, struct span text)
 {
-	size_t bytes = parts[0].iov_len, count = 1;
-	while (count < n && (!l->paced || bytes + parts[count].iov_len <= PIPE_BUF))
-		bytes += parts[count++].iov_len;
-	return (int)count;
+	const char *end;
+	if (!l->paced || text.len <= PIPE_BUF)
+		return text.len;
+	end = memrchr(text.ptr, '\n', PIPE_BUF);
+	if (!end)
+		end = memchr(text.ptr, '\n', text.len);
+	return end ? (size_t)(end - text.ptr) + 1 : text.len;
 }
 
-/* The lines that could not be written. */
-static size_t write_all(struct log *l, struct iovec *parts, size_t n)
+/* What could not be written. */
+static struct span write_all(struct log *l, struct span text)
 {
-	while (n > 0) {
+	while (text.len > 0) {
 		if (l->paced && !can_write(l))
-			return n;
-		ssize_t wrote = writev(l->fd, parts, fit(l, parts, n));
+			return text;
+		ssize_t wrote = write(l->fd, text.ptr, fit(l, text));
 		if (wrote < 0 && (errno == EINTR || (errno == EAGAIN && can_write(l))))
 			continue;
 		if (wrote < 0)
-			return n; /* nobody is left to tell */
-		while (n > 0 && (size_t)wrote >= parts->iov_len) {
-			wrote -= (ssize_t)parts->iov_len;
-			parts++;
-			n--;
-		}
-		if (n > 0) {
-			parts->iov_base = (char *)parts->iov_base + wrote;
-			parts->iov_len -= (size_t)wrote;
-		}
+			return text; /* nobody is left to tell */
+		text.ptr += wrote;
+		text.len -= (size_t)wrote;
 	}
-	return 0;
+	return text;
+}
+
+static unsigned long long count_lines(struct span text)
+{
+	unsigned long long n = 0;
+	for (size_t i = 0; i < text.len; i++)
+		n += text.ptr[i] == '\n';
+	return n;
+}
+
+static void write_out(struct log *l)
+{
+	pthread_mutex_lock(&l->lock);
+	struct buf full = l->filling;
+	l->filling = l->writing;
+	l->called = false;
+	pthread_mutex_unlock(&l->lock);
+	struct span left = write_all(l, (struct span){full.ptr, full.len});
+	atomic_fetch_add(&l->dropped, count_lines(left));
+	buf_clear(&full);
+	l->writing = full;
 }
 
 static void write_batch(void *ctx, struct batch_item **items, size_t n)
 {
-	struct log *l = ctx;
-	struct iovec parts[BATCH_MAX];
-	for (size_t i = 0; i < n; i++) {
-		struct line *line = (struct line *)items[i];
-		parts[i] = (struct iovec){line->text, line->len};
-	}
-	size_t left = write_all(l, parts, n);
-	atomic_fetch_add(&l->dropped, left);
-	for (size_t i = 0; i < n; i++)
-		free(items[i]);
+	(void)items, (void)n; /* there is one call at a time */
+	write_out(ctx);
 }
 
 struct log *log_open(int fd, enum log_level level, enum log_format format, const struct clock *clock)
@@ -109,13 +120,18 @@ struct log *log_open(int fd, enum log_level level, enum log_format format, const
 	l->clock = clock;
 	struct stat st;
 	l->paced = fstat(fd, &st) == 0 && !S_ISREG(st.st_mode);
+	if (pthread_mutex_init(&l->lock, NULL) != 0) {
+		free(l);
+		return NULL;
+	}
 	l->batcher = batcher_start(&(struct batcher_options){.name = "log",
-	                                                     .queue_max = QUEUE_MAX,
-	                                                     .batch_max = BATCH_MAX,
+	                                                     .queue_max = 1,
+	                                                     .batch_max = 2, /* else it would not linger */
 	                                                     .linger_ms = LINGER_MS,
 	                                                     .execute = write_batch,
 	                                                     .ctx = l});
 	if (!l->batcher) {
+		pthread_mutex_destroy(&l->lock);
 		free(l);
 		return NULL;
 	}
@@ -127,6 +143,10 @@ void log_close(struct log *l)
 	if (!l)
 		return;
 	batcher_stop(l->batcher);
+	write_out(l);
+	buf_free(&l->filling);
+	buf_free(&l->writing);
+	pthread_mutex_destroy(&l->lock);
 	free(l);
 }
 
@@ -240,29 +260,35 @@ static void add_head(struct buf *b, const struct log *l, enum log_level level, c
 	}
 }
 
+/* Puts a line to the others. False: no room. */
+static bool keep(struct log *l, struct span line)
+{
+	bool kept = false;
+	pthread_mutex_lock(&l->lock);
+	if (line.len <= CHUNK_MAX - l->filling.len && buf_reserve(&l->filling, line.len)) {
+		buf_span(&l->filling, line);
+		kept = true;
+	}
+	l->filling.failed = false; /* the next one may find memory */
+	if (!l->called)
+		l->called = batcher_submit(l->batcher, &l->call);
+	pthread_mutex_unlock(&l->lock);
+	return kept;
+}
+
 void log_event(struct log *l, enum log_level level, const char *event, const struct log_field *fields, size_t n)
 {
 	if (!log_wants(l, level))
 		return;
-	struct buf b = BUF_EMPTY;
-	buf_reserve(&b, 512);
-	struct line head = {.len = 0};
-	buf_add(&b, &head, sizeof(head)); /* the line's own struct, its text behind it */
+	char room[LINE_ROOM];
+	struct buf b = BUF_ON(room);
 	add_head(&b, l, level, event);
 	for (size_t i = 0; i < n; i++)
 		add_field(&b, &fields[i], l->format);
 	if (l->format == LOG_JSON)
 		buf_char(&b, '}');
 	buf_char(&b, '\n');
-	if (b.failed) {
-		buf_free(&b);
-		return;
-	}
-	struct line *line = (struct line *)(void *)b.ptr;
-	line->len = b.len - sizeof(struct line);
-	if (!batcher_submit(l->batcher, &line->item)) {
+	if (b.failed || !keep(l, (struct span){b.ptr, b.len}))
 		atomic_fetch_add(&l->dropped, 1);
-		free(line);
-		return;
-	}
+	buf_free(&b);
 }

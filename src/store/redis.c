@@ -163,6 +163,7 @@ static void redis_free(struct redis *r)
 {
 	redis_link_free(r->link);
 	buf_free(&r->commands);
+	buf_free(&r->line);
 	free(r);
 }
 

@@ -26,6 +26,7 @@ struct redis {
 	struct redis_scripts scripts;
 	char marker[REDIS_MARKER_SIZE]; /* the store's marker as it was last seen; "" before */
 	struct buf commands;            /* of the pipeline under way */
+	struct buf line;                /* of the job being written into them */
 	int64_t depth_us;               /* when the depth was last seen, monotonic */
 	int64_t complained_us;          /* when an error was last logged */
 	bool troubled;                  /* the last sweep was answered with an error */

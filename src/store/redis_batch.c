@@ -120,7 +120,7 @@ static bool fill(struct pipeline *p)
 	p->unit_count = 0;
 	for (size_t i = 0; i < p->n; i += p->units[p->unit_count++])
 		p->units[p->unit_count] =
-		        redis_ops_put(b, &r->names, &r->scripts, p->ops + i, p->n - i, r->engine.max_jobs);
+		        redis_ops_put(b, &r->line, &r->names, &r->scripts, p->ops + i, p->n - i, r->engine.max_jobs);
 	if (p->sweep_limit)
 		redis_sweep_put(b, &r->names, &r->scripts, p->sweep_limit);
 	if (r->wait_replicas)

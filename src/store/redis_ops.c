@@ -92,20 +92,39 @@ static struct span digest_text(char room[2 * DIGEST_BYTES], const uint8_t *diges
 }
 
 /* The job as it is kept: a line, see common.lua, and the seed. */
-static void put_job(struct buf *b, const struct store_create *c)
+static void put_job(struct buf *b, struct buf *line, const struct store_create *c)
 {
-	char key[2 * DIGEST_BYTES], line[512];
-	struct span digest = digest_text(key, c->key_digest);
-	int len = snprintf(line, sizeof(line),
-	                   "%s %.*s %" PRId64 " %" PRIu32 " %d %" PRIu64 " %" PRIu64 " %zu %zu %zu %s %s %s\n",
-	                   c->trace_id, (int)digest.len, digest.ptr, redis_ttl_ms(c), c->goal_chars, c->stepped_up,
-	                   c->policy_digest, c->advice, strlen(c->tenant), strlen(c->traceparent),
-	                   strlen(c->policy_version), c->tenant, c->traceparent, c->policy_version);
+	char key[2 * DIGEST_BYTES];
+	size_t lens[] = {strlen(c->tenant), strlen(c->traceparent), strlen(c->policy_version)};
+	uint64_t numbers[] = {(uint64_t)redis_ttl_ms(c),
+	                      c->goal_chars,
+	                      c->stepped_up,
+	                      c->policy_digest,
+	                      c->advice,
+	                      lens[0],
+	                      lens[1],
+	                      lens[2]};
+	const char *texts[] = {c->tenant, c->traceparent, c->policy_version};
 
-	put_count(b, '$', (size_t)len + c->seed.len);
-	buf_add(b, line, (size_t)len);
+	buf_clear(line);
+	buf_text(line, c->trace_id);
+	buf_char(line, ' ');
+	buf_span(line, digest_text(key, c->key_digest));
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		buf_char(line, ' ');
+		buf_uint(line, numbers[i]);
+	}
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		buf_char(line, ' ');
+		buf_add(line, texts[i], lens[i]);
+	}
+	buf_char(line, '\n');
+	put_count(b, '$', line->len + c->seed.len);
+	buf_add(b, line->ptr, line->len);
 	buf_span(b, c->seed);
 	buf_add(b, "\r\n", 2);
+	if (line->failed)
+		b->failed = true;
 }
 
 static void put_digests(struct buf *b, const struct store_create *c)
@@ -128,8 +147,8 @@ static size_t count_alike(struct op *const *ops, size_t n)
 	return count;
 }
 
-static size_t put_creates(struct buf *b, const struct redis_names *names, const struct redis_scripts *scripts,
-                          struct op *const *ops, size_t n, int64_t max_jobs)
+static size_t put_creates(struct buf *b, struct buf *line, const struct redis_names *names,
+                          const struct redis_scripts *scripts, struct op *const *ops, size_t n, int64_t max_jobs)
 {
 	size_t count = count_alike(ops, n);
 	bool keyed = ops[0]->create->key_digest != NULL;
@@ -142,7 +161,7 @@ static size_t put_creates(struct buf *b, const struct redis_names *names, const 
 	put_int(b, (int64_t)count);
 	for (size_t i = 0; i < count; i++) {
 		put_text(b, ops[i]->id);
-		put_job(b, ops[i]->create);
+		put_job(b, line, ops[i]->create);
 	}
 	for (size_t i = 0; i < count; i++) {
 		put_text(b, ops[i]->create->trace_id);
@@ -207,12 +226,12 @@ static void put_change(struct buf *b, const struct redis_names *names, const str
 	put(b, op->bytes);
 }
 
-size_t redis_ops_put(struct buf *b, const struct redis_names *names, const struct redis_scripts *scripts,
-                     struct op *const *ops, size_t n, int64_t max_jobs)
+size_t redis_ops_put(struct buf *b, struct buf *line, const struct redis_names *names,
+                     const struct redis_scripts *scripts, struct op *const *ops, size_t n, int64_t max_jobs)
 {
 	switch (ops[0]->kind) {
 	case OP_CREATE:
-		return put_creates(b, names, scripts, ops, n, max_jobs);
+		return put_creates(b, line, names, scripts, ops, n, max_jobs);
 	case OP_TRACE:
 		put_trace(b, names, scripts, ops[0]);
 		return 1;

@@ -36,9 +36,10 @@ int redis_names_make(struct redis_names *names, const char *prefix, struct fault
 int64_t redis_ttl_ms(const struct store_create *c);
 
 /* Appends the command for the first of the operations (none is an OP_SWEEP),
- * with those behind it that go into the same one. Returns how many. */
-size_t redis_ops_put(struct buf *b, const struct redis_names *names, const struct redis_scripts *scripts,
-                     struct op *const *ops, size_t n, int64_t max_jobs);
+ * with those behind it that go into the same one. Returns how many. line is
+ * cleared and used. */
+size_t redis_ops_put(struct buf *b, struct buf *line, const struct redis_names *names,
+                     const struct redis_scripts *scripts, struct op *const *ops, size_t n, int64_t max_jobs);
 /* A sweep of at most that many jobs. */
 void redis_sweep_put(struct buf *b, const struct redis_names *names, const struct redis_scripts *scripts, int limit);
 void redis_wait_put(struct buf *b, long long replicas, int ms);

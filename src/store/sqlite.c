@@ -88,6 +88,8 @@ static int start(struct sqlite *s, struct fault *fault)
 	code = sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
 	if (code != SQLITE_OK && code != SQLITE_BUSY)
 		return dbfile_fault(fault, s->path, s->db, code, "writing its WAL into it");
+	if (dbhome_note(&s->home, s->path, fault) != 0)
+		return -1;
 	code = load(s);
 	if (code != SQLITE_OK)
 		return dbfile_fault(fault, s->path, s->db, code, "reading the jobs");
@@ -104,6 +106,7 @@ static void let_go(struct sqlite *s, bool drop)
 	dbfile_release(&file, drop);
 	ledger_free(&s->ledger);
 	arena_free(&s->arena);
+	dbhome_free(&s->home);
 	free(s->path);
 	free(s);
 }

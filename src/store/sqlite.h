@@ -27,6 +27,12 @@
 #define PROBE_BYTES      65536 /* what a store that was lost must be able to write */
 #define CHECKPOINT_PAGES 1000
 
+/* The file and those that SQLite keeps beside it, by name and by what they are. */
+struct dbhome {
+	char *names[3];
+	uint64_t devices[3], inodes[3];
+};
+
 /* ---- memory of a batch (sqlite_arena.c) ---- */
 
 struct arena_chunk;
@@ -97,6 +103,7 @@ struct answer {
 struct sqlite {
 	struct engine engine; /* the first member */
 	char *path;
+	struct dbhome home;
 	int lock_fd; /* of the file itself: opened before SQLite, closed after it */
 	sqlite3 *db;
 	struct statements statements;
@@ -152,6 +159,11 @@ int dbfile_claim(struct dbfile *f, const char *path, int newest_version, struct 
 int dbfile_check(struct dbfile *f, int newest_version, const struct clock *clock, struct log *log, struct fault *fault);
 /* Opens it for the store: WAL, synchronous=FULL. NULL with a fault. */
 sqlite3 *dbfile_connect(const struct dbfile *f, struct fault *fault);
+/* Notes what bears the names now: once the WAL is there. 0, or -1 with a fault. */
+int dbhome_note(struct dbhome *h, const char *path, struct fault *fault);
+void dbhome_free(struct dbhome *h);
+/* The names still lead there: what is written will be found again. */
+bool dbhome_holds(const struct dbhome *h);
 /* Gives it back; drop: one that was created and came to nothing is removed. */
 void dbfile_release(struct dbfile *f, bool drop);
 

@@ -28,7 +28,7 @@ static void describe(const struct sqlite *s, int code, char out[160])
 	int error = dbfile_errno(s->db, code);
 
 	if (code == SQLITE_READONLY_DBMOVED) {
-		snprintf(out, 160, "the file was moved, removed or replaced");
+		snprintf(out, 160, "the file, its -wal or its -shm was moved, removed or replaced");
 		return;
 	}
 	snprintf(out, 160, "%s (%d)%s%s", sqlite3_errstr(code), code, error ? ": " : "", error ? strerror(error) : "");
@@ -124,17 +124,6 @@ static void find_next_n(struct sqlite *s)
 	schema_number(s->db, "SELECT coalesce(max(n), 0) + 1 FROM job", &s->next_n, &code);
 }
 
-/* What is written to a file that has no name any more is lost with the process. */
-static int check_place(struct sqlite *s)
-{
-	int moved = 0;
-	int code = sqlite3_file_control(s->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
-
-	if (code == SQLITE_NOTFOUND)
-		return SQLITE_OK;
-	return moved ? SQLITE_READONLY_DBMOVED : code;
-}
-
 /* One transaction. SQLITE_OK: it is done. Otherwise nothing is, unless
  * *unknown is set. */
 static int transact(struct sqlite *s, struct op **ops, size_t n, bool writes, bool *unknown)
@@ -148,7 +137,8 @@ static int transact(struct sqlite *s, struct op **ops, size_t n, bool writes, bo
 		s->answers[i].added = s->answers[i].ended = NULL;
 		s->answers[i].changed = false;
 	}
-	code = writes ? check_place(s) : SQLITE_OK;
+	/* What is written to files that have lost their names nobody finds again. */
+	code = writes && !dbhome_holds(&s->home) ? SQLITE_READONLY_DBMOVED : SQLITE_OK;
 	if (code == SQLITE_OK)
 		code = statement_run(statement(s, writes ? ST_BEGIN : ST_BEGIN_READ));
 	if (code == SQLITE_OK)

@@ -204,6 +204,43 @@ void dbfile_release(struct dbfile *f, bool drop)
 	*f = (struct dbfile){.path = f->path, .fd = -1};
 }
 
+/* ---- whether it is still there ---- */
+
+int dbhome_note(struct dbhome *h, const char *path, struct fault *fault)
+{
+	static const char *const parts[] = {"", "-wal", "-shm"};
+
+	for (size_t i = 0; i < 3; i++) {
+		struct stat st;
+
+		h->names[i] = with_tail(path, parts[i]);
+		if (!h->names[i])
+			return fault_set(fault, "%s: out of memory", path);
+		if (stat(h->names[i], &st) != 0)
+			return fault_set(fault, "%s: %s", h->names[i], strerror(errno));
+		h->devices[i] = st.st_dev;
+		h->inodes[i] = st.st_ino;
+	}
+	return 0;
+}
+
+void dbhome_free(struct dbhome *h)
+{
+	for (size_t i = 0; i < 3; i++)
+		free(h->names[i]);
+}
+
+bool dbhome_holds(const struct dbhome *h)
+{
+	for (size_t i = 0; i < 3; i++) {
+		struct stat st;
+
+		if (stat(h->names[i], &st) != 0 || st.st_dev != h->devices[i] || st.st_ino != h->inodes[i])
+			return false;
+	}
+	return true;
+}
+
 /* ---- a reading connection ---- */
 
 /* file:PATH for SQLite, escaped. NULL: no memory. The caller frees. */
