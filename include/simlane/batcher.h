@@ -57,6 +57,8 @@ bool batcher_submit(struct batcher *b, struct batch_item *item);
  * other threads would only get in the way of, such as waking a great many of
  * them one by one. */
 void batcher_at_end(struct batch_later *l);
+/* From inside an execute function: runs what has been put off so far. */
+void batcher_end_now(void);
 
 /* Items waiting now, those of the running batch not counted. */
 size_t batcher_waiting(struct batcher *b);

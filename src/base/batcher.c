@@ -93,6 +93,12 @@ static void run_put_off(struct at_end *list)
 	*list = (struct at_end){NULL, &list->first};
 }
 
+void batcher_end_now(void)
+{
+	if (put_off)
+		run_put_off(put_off);
+}
+
 static void *run(void *arg)
 {
 	struct batcher *b = arg;

@@ -1,4 +1,5 @@
 /* server.c - the thread pools of libmicrohttpd: started, drained, stopped */
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -27,6 +28,19 @@ static size_t keep_escapes(void *cls, struct MHD_Connection *connection, char *t
 	return strlen(text);
 }
 
+/* A batcher wakes many of the library's threads one after the other: it is
+ * cheaper to let it finish than to have each of them preempt it. The threads
+ * inherit this from the one that starts them; where it is not allowed, things
+ * only cost more. Returns what there was before. */
+static int set_policy(int policy)
+{
+	struct sched_param none = {.sched_priority = 0};
+	int before = sched_getscheduler(0);
+	if (before == SCHED_OTHER || before == SCHED_BATCH)
+		(void)sched_setscheduler(0, policy, &none);
+	return before;
+}
+
 static int listener_start(struct listener *l, unsigned threads, struct fault *fault)
 {
 	struct http *h = l->http;
@@ -38,6 +52,7 @@ static int listener_start(struct listener *l, unsigned threads, struct fault *fa
 	/* accept.c holds the limit; the library deals its own out to the threads, so
 	 * it must not be the one that is reached. */
 	unsigned connections = (h->options.max_connections + 1) * threads;
+	int before = set_policy(SCHED_BATCH);
 	l->daemon = MHD_start_daemon(
 	        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG,
 	        0, NULL, NULL, request_handle, l, MHD_OPTION_EXTERNAL_LOGGER, mhd_log, h, MHD_OPTION_CONNECTION_LIMIT,
@@ -45,6 +60,7 @@ static int listener_start(struct listener *l, unsigned threads, struct fault *fa
 	        MHD_OPTION_CONNECTION_TIMEOUT, timeout_s, MHD_OPTION_NOTIFY_COMPLETED, request_completed, NULL,
 	        MHD_OPTION_NOTIFY_CONNECTION, slow_notify, l, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
 	        MHD_OPTION_ARRAY, pool, MHD_OPTION_END);
+	set_policy(before);
 	if (!l->daemon)
 		return fault_set(fault, "%s: libmicrohttpd could not start", l->address);
 	return accept_start(l, fault);

@@ -183,7 +183,9 @@ static void looked(void *arg, const struct store_result *result)
 		watchers_looked(ws, l->job_id, true, result->job->revision, now_us + left_ms * 1000);
 	} else if (result->status == STORE_NOT_FOUND || !l->engine->listen) {
 		watchers_lost(ws, l->job_id);
-	} /* else the engine is away: looked at again when its changes are heard again */
+	} else { /* the engine is away */
+		watchers_unsure(ws, l->job_id);
+	}
 	free(l);
 }
 

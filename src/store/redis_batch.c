@@ -29,6 +29,7 @@
 #define WAIT_MS        500 /* below LINK_REPLY_MS */
 #define COMMANDS_KEPT  (1u << 20)
 #define RELOADS_MAX    3
+#define FLUSH_OPS      8 /* a command of so many operations is sent at once */
 
 static int64_t now_us(void)
 {
@@ -110,26 +111,44 @@ struct pipeline {
 	size_t kept_count;
 };
 
+/* Sends what is in the buffer: the server begins while the rest is written. */
+static bool flush(struct pipeline *p)
+{
+	struct redis *r = p->r;
+	struct buf *b = &r->commands;
+	redisContext *context = redis_link_context(r->link);
+	int sent = 0;
+
+	if (b->failed || (b->len > 0 && redisAppendFormattedCommand(context, b->ptr, b->len) != REDIS_OK))
+		return false;
+	if (b->cap > COMMANDS_KEPT)
+		buf_free(b);
+	buf_clear(b);
+	while (!sent)
+		if (redisBufferWrite(context, &sent) != REDIS_OK)
+			return false;
+	return true;
+}
+
 static bool fill(struct pipeline *p)
 {
 	struct redis *r = p->r;
 	struct buf *b = &r->commands;
-	bool filled;
 
 	buf_clear(b);
 	p->unit_count = 0;
-	for (size_t i = 0; i < p->n; i += p->units[p->unit_count++])
-		p->units[p->unit_count] =
-		        redis_ops_put(b, &r->line, &r->names, &r->scripts, p->ops + i, p->n - i, r->engine.max_jobs);
+	for (size_t i = 0; i < p->n; i += p->units[p->unit_count++]) {
+		size_t n = redis_ops_put(b, &r->line, &r->names, &r->scripts, p->ops + i, p->n - i, r->engine.max_jobs);
+
+		p->units[p->unit_count] = n;
+		if (n >= FLUSH_OPS && i + n < p->n && !flush(p))
+			return false;
+	}
 	if (p->sweep_limit)
 		redis_sweep_put(b, &r->names, &r->scripts, p->sweep_limit);
 	if (r->wait_replicas)
 		redis_wait_put(b, r->wait_replicas, WAIT_MS);
-	filled = !b->failed &&
-	         (b->len == 0 || redisAppendFormattedCommand(redis_link_context(r->link), b->ptr, b->len) == REDIS_OK);
-	if (b->cap > COMMANDS_KEPT)
-		buf_free(b);
-	return filled;
+	return flush(p);
 }
 
 /* The reply to one command, which may be of several creations. */
@@ -243,6 +262,8 @@ static bool run_once(struct pipeline *p)
 			return false;
 		}
 		take_reply(p, p->ops + i, p->units[unit], reply);
+		if (p->units[unit] >= FLUSH_OPS)
+			batcher_end_now();
 	}
 	for (int more = (p->sweep_limit != 0) + (p->r->wait_replicas != 0); more > 0; more--) {
 		reply = next_reply(p->r);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#define CREATE_MAX 16 /* jobs of one run of the script: the server works on one while others are under way */
 #define CENTURY_MS (INT64_C(100) * 366 * 86400 * 1000)
 
 static const char *const key_names[KEY_NAMES] = {
@@ -141,8 +142,8 @@ static size_t count_alike(struct op *const *ops, size_t n)
 	const struct store_create *first = ops[0]->create;
 	size_t count = 1;
 
-	while (count < n && ops[count]->kind == OP_CREATE && ops[count]->create->ttl_ms == first->ttl_ms &&
-	       !ops[count]->create->key_digest == !first->key_digest)
+	while (count < n && count < CREATE_MAX && ops[count]->kind == OP_CREATE &&
+	       ops[count]->create->ttl_ms == first->ttl_ms && !ops[count]->create->key_digest == !first->key_digest)
 		count++;
 	return count;
 }

@@ -64,10 +64,10 @@ bool watchers_add(struct watchers *ws, struct store_watch *w)
 	struct watch_slot *s = slot_of(ws, w);
 	bool added;
 
-	w->link = NULL;
 	if (!s)
 		return false;
 	lock(s);
+	w->link = NULL;
 	added = !s->closing;
 	if (added) {
 		w->ends_us = INT64_MAX;
@@ -152,6 +152,17 @@ void watchers_looked(struct watchers *ws, const char *job_id, bool found, uint64
 	}
 	unlock(s);
 	wake(list);
+}
+
+void watchers_unsure(struct watchers *ws, const char *job_id)
+{
+	struct watch_slot *s = &ws->slots[watchers_slot(job_id)];
+
+	lock(s);
+	for (struct store_watch *w = s->first; w; w = w->next)
+		if (strcmp(w->job_id, job_id) == 0)
+			w->ends_us = 0;
+	unlock(s);
 }
 
 void watchers_lost(struct watchers *ws, const char *job_id)

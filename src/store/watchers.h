@@ -51,6 +51,8 @@ void watchers_changed(struct watchers *ws, const char *job_id, uint64_t revision
  * not seen exactly this, and notes for the others when the job ends (in
  * monotonic time). found false: it is gone, all are woken. */
 void watchers_looked(struct watchers *ws, const char *job_id, bool found, uint64_t revision, int64_t ends_us);
+/* It could not be looked at: watchers_ended names it until it was. */
+void watchers_unsure(struct watchers *ws, const char *job_id);
 /* Nothing is known of that job any more: wakes all who wait for it. */
 void watchers_lost(struct watchers *ws, const char *job_id);
 /* No more watches; wakes all. */
