@@ -1,4 +1,6 @@
 """Connections: keep-alive, HTTP/1.0, HEAD, pipelines, Expect, slow clients, sockets of every kind."""
+import os
+import re
 import socket
 import sys
 import threading
@@ -212,6 +214,40 @@ def test_more_connections_than_allowed_harm_nobody_for_long(new_lane):
             return False
 
     lanes.wait_until(served, 10, "no answer after the crowd has gone")
+
+
+def test_who_comes_at_the_limit_waits_until_somebody_leaves(new_lane):
+    lane = new_lane(SIM_MAX_CONNECTIONS=16)
+    inside = [lane.client().connection() for _ in range(16)]
+    for conn in inside:
+        assert lane.client().get("/livez", conn=conn).status == 200
+    with lane.raw() as late:
+        late.send(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        late.sock.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            late.more()
+        late.sock.settimeout(20 * lanes.PATIENCE)
+        inside.pop().close()
+        assert late.take_line().split()[1] == "200"
+    for conn in inside:
+        conn.close()
+
+
+def test_connections_are_spread_over_all_http_threads(new_lane):
+    """One thread that has them all would do all of the work while the others sleep."""
+    lane = new_lane(SIM_HTTP_THREADS=2)
+    conns = [lane.client().connection() for _ in range(32)]
+    for _ in range(40):
+        for conn in conns:
+            assert lane.client().get("/livez", conn=conn).status == 200
+    rounds, tasks = [], f"/proc/{lane.process.pid}/task"
+    for task in os.listdir(tasks):
+        with open(f"{tasks}/{task}/comm") as comm, open(f"{tasks}/{task}/status") as status:
+            if comm.read().startswith("MHD"):
+                rounds.append(int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", status.read(), re.M).group(1)))
+    assert len(rounds) == 2 and min(rounds) > max(rounds) / 3, rounds
+    for conn in conns:
+        conn.close()
 
 
 def test_a_client_that_leaves_in_the_middle_leaves_no_harm(lane, client, mint):
