@@ -52,6 +52,11 @@ struct batcher *batcher_start(const struct batcher_options *options);
  * kept. */
 bool batcher_submit(struct batcher *b, struct batch_item *item);
 
+/* From inside b's execute function: more items, if at least min wait by now, up
+ * to max. For an engine that can be given the next before it has answered the
+ * last; the array of items has room for batch_max. */
+size_t batcher_more(struct batcher *b, struct batch_item **items, size_t min, size_t max);
+
 /* Called from inside an execute function, by it or by what it calls: l->run(l)
  * when that batch is over, in order. Called from elsewhere: at once. For what
  * other threads would only get in the way of, such as waking a great many of

@@ -36,6 +36,28 @@ static void linger(struct batcher *b)
 			return;
 }
 
+/* lock is held. */
+static size_t take_waiting(struct batcher *b, struct batch_item **items, size_t max)
+{
+	size_t n = 0;
+	while (n < max && b->head) {
+		items[n++] = b->head;
+		b->head = b->head->next;
+	}
+	if (!b->head)
+		b->tail = &b->head;
+	b->waiting -= n;
+	return n;
+}
+
+size_t batcher_more(struct batcher *b, struct batch_item **items, size_t min, size_t max)
+{
+	pthread_mutex_lock(&b->lock);
+	size_t n = b->waiting >= min ? take_waiting(b, items, max) : 0;
+	pthread_mutex_unlock(&b->lock);
+	return n;
+}
+
 /* Takes the next batch; 0 when stopping and nothing waits. */
 static size_t take(struct batcher *b)
 {
@@ -52,14 +74,7 @@ static size_t take(struct batcher *b)
 	}
 	if (b->options.linger_ms && !b->stopping)
 		linger(b);
-	size_t n = 0;
-	while (n < b->options.batch_max && b->head) {
-		b->batch[n++] = b->head;
-		b->head = b->head->next;
-	}
-	if (!b->head)
-		b->tail = &b->head;
-	b->waiting -= n;
+	size_t n = take_waiting(b, b->batch, b->options.batch_max);
 	pthread_mutex_unlock(&b->lock);
 	return n;
 }

@@ -51,6 +51,11 @@ static void execute(void *ctx, struct batch_item **items, size_t n)
 	e->run(e, (struct op **)(void *)items, n);
 }
 
+size_t engine_more(struct engine *e, struct op **ops, size_t n, size_t min)
+{
+	return batcher_more(e->batcher, (struct batch_item **)(void *)(ops + n), min, ENGINE_BATCH_MAX - n);
+}
+
 static bool submit(struct engine *e, const struct op *draft)
 {
 	struct op *op = malloc(sizeof(*op));
@@ -240,11 +245,9 @@ bool engine_watch(struct store *s, struct store_watch *w)
 	memcpy(job_id, w->job_id, sizeof(job_id)); /* once registered, w may be woken and gone */
 	if (!watchers_add(&e->watchers, w))
 		return false;
-	if (e->listen)
-		e->listen(e, watchers_slot(job_id));
-	else if (!look(e, job_id))
-		return !watchers_remove(&e->watchers, w);
-	return true;
+	if (e->listen && !e->listen(e, watchers_slot(job_id)))
+		return true; /* looked at when it is */
+	return look(e, job_id) || !watchers_remove(&e->watchers, w);
 }
 
 bool engine_unwatch(struct store *s, struct store_watch *w)

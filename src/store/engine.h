@@ -63,11 +63,12 @@ struct op {
 
 struct engine {
 	struct store store; /* the first member */
-	/* The backend's: runs a batch, see above. */
+	/* The backend's: runs a batch, see above. ops has room for ENGINE_BATCH_MAX. */
 	void (*run)(struct engine *e, struct op **ops, size_t n);
-	/* A slot has got a watch: see that changes in it are heard of, then call
-	 * engine_listening. Any thread, must not block. NULL: all changes are local. */
-	void (*listen)(struct engine *e, unsigned slot);
+	/* A slot has got a watch: are changes in it heard of? If not, see to it and
+	 * call engine_listening then. Any thread, must not block. NULL: all changes
+	 * are local. */
+	bool (*listen)(struct engine *e, unsigned slot);
 	const struct clock *clock;
 	struct log *log;
 	int64_t max_jobs;
@@ -92,6 +93,10 @@ void op_answer(struct op *op, const struct store_result *result);
 void op_answer_status(struct op *op, enum store_status status); /* one without a view */
 /* STORE_UNAVAILABLE to each; unknown for those that may change something, when asked. */
 void op_answer_all_unavailable(struct op **ops, size_t n, bool unknown);
+/* From inside run: further operations that wait by now, if there are at least
+ * min, put behind the n that are there; how many. */
+size_t engine_more(struct engine *e, struct op **ops, size_t n, size_t min);
+
 bool op_changes(const struct op *op); /* create, begin, release, finish, fail, cancel */
 
 /* This process has changed that job: wakes who waits for it. */

@@ -117,9 +117,9 @@ void redis_lose(struct redis *r, const char *why)
 
 /* ---- the listener ---- */
 
-static void listen_to(struct engine *e, unsigned slot)
+static bool listen_to(struct engine *e, unsigned slot)
 {
-	redis_listener_want(((struct redis *)e)->listener, slot);
+	return redis_listener_want(((struct redis *)e)->listener, slot);
 }
 
 static bool is_wanted(void *ctx, unsigned slot)

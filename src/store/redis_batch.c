@@ -130,6 +130,22 @@ static bool flush(struct pipeline *p)
 	return true;
 }
 
+/* Puts the operations from the first on into the buffer; larger commands go at once. */
+static bool put_ops(struct pipeline *p, size_t first)
+{
+	struct redis *r = p->r;
+
+	for (size_t i = first; i < p->n; i += p->units[p->unit_count++]) {
+		size_t n = redis_ops_put(&r->commands, &r->line, &r->names, &r->scripts, p->ops + i, p->n - i,
+		                         r->engine.max_jobs);
+
+		p->units[p->unit_count] = n;
+		if (n >= FLUSH_OPS && i + n < p->n && !flush(p))
+			return false;
+	}
+	return true;
+}
+
 static bool fill(struct pipeline *p)
 {
 	struct redis *r = p->r;
@@ -137,18 +153,33 @@ static bool fill(struct pipeline *p)
 
 	buf_clear(b);
 	p->unit_count = 0;
-	for (size_t i = 0; i < p->n; i += p->units[p->unit_count++]) {
-		size_t n = redis_ops_put(b, &r->line, &r->names, &r->scripts, p->ops + i, p->n - i, r->engine.max_jobs);
-
-		p->units[p->unit_count] = n;
-		if (n >= FLUSH_OPS && i + n < p->n && !flush(p))
-			return false;
-	}
+	if (!put_ops(p, 0))
+		return false;
 	if (p->sweep_limit)
 		redis_sweep_put(b, &r->names, &r->scripts, p->sweep_limit);
 	if (r->wait_replicas)
 		redis_wait_put(b, r->wait_replicas, WAIT_MS);
 	return flush(p);
+}
+
+/* While the server is at work: what has come meanwhile joins, so that it need
+ * not wait for us, nor we for it. False: the connection is lost. */
+static bool extend(struct pipeline *p)
+{
+	size_t before = p->n, more;
+
+	if (p->sweep_limit || p->r->wait_replicas || p->left > 0)
+		return true; /* something else ends this pipeline */
+	more = engine_more(&p->r->engine, p->ops, p->n, FLUSH_OPS);
+	for (size_t i = 0; i < more; i++) {
+		struct op *op = p->ops[before + i];
+
+		if (op->kind == OP_SWEEP)
+			op_answer_status(op, STORE_OK); /* it comes again, twice a second */
+		else
+			p->ops[p->n++] = op;
+	}
+	return p->n == before || (put_ops(p, before) && flush(p));
 }
 
 /* The reply to one command, which may be of several creations. */
@@ -264,6 +295,10 @@ static bool run_once(struct pipeline *p)
 		take_reply(p, p->ops + i, p->units[unit], reply);
 		if (p->units[unit] >= FLUSH_OPS)
 			batcher_end_now();
+		if (!extend(p)) {
+			give_up(p, i + p->units[unit]);
+			return false;
+		}
 	}
 	for (int more = (p->sweep_limit != 0) + (p->r->wait_replicas != 0); more > 0; more--) {
 		reply = next_reply(p->r);

@@ -414,7 +414,7 @@ void redis_listener_stop(struct redis_listener *l)
 	destroy(l);
 }
 
-void redis_listener_want(struct redis_listener *l, unsigned slot)
+bool redis_listener_want(struct redis_listener *l, unsigned slot)
 {
 	bool is_on, is_off;
 
@@ -429,8 +429,7 @@ void redis_listener_want(struct redis_listener *l, unsigned slot)
 	unlock(l);
 	if (is_off)
 		kick(l);
-	if (is_on)
-		l->options.listening(l->options.ctx, slot);
+	return is_on;
 }
 
 void redis_listener_renew(struct redis_listener *l)

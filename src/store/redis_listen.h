@@ -13,8 +13,7 @@
  * A PING goes out every second; a connection on which nothing comes for a
  * second after one is lost.
  *
- * THREADS  want: any, never blocks. The callbacks: the thread's, or (listening,
- *          when the slot is subscribed to already) the caller's of want. wanted
+ * THREADS  want: any, never blocks. The callbacks: the thread's. wanted
  *          is called with the listener's lock held: it may take a lock, but
  *          must not call the listener.
  */
@@ -45,7 +44,9 @@ struct redis_listener_options {
 struct redis_listener *redis_listener_start(const struct redis_listener_options *options, struct fault *fault);
 void redis_listener_stop(struct redis_listener *l); /* joins; NULL is fine */
 
-void redis_listener_want(struct redis_listener *l, unsigned slot);
+/* True: the slot is subscribed to, its changes are heard from now on. False:
+ * listening will be called when that is so. */
+bool redis_listener_want(struct redis_listener *l, unsigned slot);
 
 /* Under Sentinel: another connection was lost and found a primary, which may be
  * another one now. A server that was cut off from the others would go on

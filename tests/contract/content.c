@@ -137,6 +137,37 @@ START_TEST(hostile_bytes_come_back_byte_for_byte)
 }
 END_TEST
 
+/* Ids and numbers are the store's own, texts are anybody's. */
+START_TEST(texts_of_all_characters_are_kept)
+{
+	static const char odd[] = "a b\n\t'\"\\%s{}[]\x01\x7f\xc3\xbc\xff;--$*:,|";
+	struct answer a;
+	struct draft d;
+	struct rig r;
+
+	rig_open(&r, _i, 1000, 0);
+	for (unsigned i = 0; i < sizeof(odd); i++) {
+		draft_make(&r, &d);
+		d.c.tenant = odd + i;
+		d.c.policy_version = odd + i;
+		d.c.traceparent = odd + i;
+		d.c.seed = span_of(odd + i);
+		ck_status(try_create(&r, &d), STORE_OK);
+		ask_fail(&r, d.c.tenant, d.job_id, 0, odd + i, &a);
+		ck_status(a.status, STORE_OK);
+		answer_free(&a);
+		ask_trace(&r, d.trace_id, &a);
+		ck_assert_str_eq(a.job.tenant, odd + i);
+		ck_assert_str_eq(a.job.policy_version, odd + i);
+		ck_assert_str_eq(a.job.traceparent, odd + i);
+		ck_assert_str_eq(a.job.failure, odd + i);
+		ck_assert(span_is(a.job.seed, odd + i));
+		answer_free(&a);
+	}
+	rig_close(&r);
+}
+END_TEST
+
 START_TEST(a_failed_job_says_why)
 {
 	static const char reason[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -281,6 +312,7 @@ TCase *case_content(void)
 	tcase_add_loop_test(t, a_job_is_shown_as_it_was_given, 0, n);
 	tcase_add_loop_test(t, the_longest_identifiers_are_kept, 0, n);
 	tcase_add_loop_test(t, hostile_bytes_come_back_byte_for_byte, 0, n);
+	tcase_add_loop_test(t, texts_of_all_characters_are_kept, 0, n);
 	tcase_add_loop_test(t, a_failed_job_says_why, 0, n);
 	tcase_add_loop_test(t, a_complete_job_shows_artifacts_and_receipt_to_whoever_asks, 0, n);
 	tcase_add_loop_test(t, a_claim_may_come_without_artifacts, 0, n);

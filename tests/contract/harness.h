@@ -37,6 +37,7 @@ struct subject {
 	bool durable;      /* what was answered is there when it is opened again */
 	bool shared;       /* several stores may be open on the same data */
 	bool exclusive;    /* a second store on the same data is refused */
+	bool claims_stay;  /* a claim outlives the store that gave it: other daemons are there to see it */
 	bool wall_claims;  /* claims are measured on the engine's wall clock: its daemons share no other */
 	bool server;       /* needs a redis-server and the shim */
 	const struct store_backend *own; /* of the suite itself, not of store_open */
@@ -45,7 +46,8 @@ struct subject {
 extern const struct store_backend queued_backend; /* queued.c */
 
 /* The suite as it is run: subjects that lack something are left out, with a
- * line that says so. CONTRACT_SUBJECT names a single one. */
+ * line that says so. CONTRACT_SUBJECT names a single one; with CONTRACT_LOG
+ * the stores log to standard error. */
 void harness_begin(void);
 void harness_end(void);
 const struct subject *subject_at(int i);
@@ -62,6 +64,7 @@ struct rig {
 	const struct subject *subject;
 	struct store *store;
 	struct store_options options;
+	struct log *log; /* NULL: none */
 	struct test_clock own_clock, *clock;
 	atomic_ullong ids;
 	char dir[64], path[80], url[96], prefix[32];
@@ -74,10 +77,21 @@ void rig_reopen(struct rig *r); /* shut, where it is not yet, and opened again o
 /* A second store on the data and clock of the first, which must be closed later. */
 void rig_join(struct rig *second, struct rig *first);
 
+/* Two daemons on one engine. */
+struct pair {
+	struct rig one, two;
+};
+
+void pair_open(struct pair *p, int subject, int64_t max_jobs);
+void pair_close(struct pair *p);
+
 void pass_ms(struct rig *r, int64_t ms); /* wall and monotonic */
 void wall_pass_ms(struct rig *r, int64_t ms);
 int64_t rig_now(struct rig *r);
 void sleep_ms(int64_t ms); /* in earnest */
+
+/* What the engine holds: keys, or bytes on the disk; 0 where nobody can tell. */
+int64_t rig_footprint(struct rig *r);
 
 /* Sweeps, and returns when that is done. */
 void sweep(struct rig *r);
@@ -203,6 +217,8 @@ struct server {
 	_Atomic int64_t *wall_ms;
 };
 
+int64_t server_keys(const struct server *server); /* how many it holds */
+
 /* NULL: it can be started; otherwise what is missing. */
 const char *server_missing(void);
 /* The one of this process: started by the first call, dies with the process. */
@@ -223,6 +239,7 @@ TCase *case_batch(void);
 TCase *case_together(void);
 TCase *case_restart(void);
 TCase *case_shared(void);
+TCase *case_shared_races(void);
 TCase *case_failing(void);
 
 #endif

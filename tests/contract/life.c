@@ -289,6 +289,55 @@ START_TEST(extreme_times_to_live_and_claims_are_borne)
 }
 END_TEST
 
+static void live_and_end(struct rig *r, struct draft *d, unsigned n)
+{
+	static const char blank[700];
+	struct tally t = {.asked = 0};
+
+	for (unsigned i = 0; i < n; i++) {
+		draft_make(r, &d[i]);
+		d[i].c.seed = (struct span){blank, 500};
+		if (i % 2)
+			draft_key(&d[i], i, 1);
+	}
+	create_many(r, d, n);
+	for (unsigned i = 0; i < n; i += 3)
+		store_begin(r->store, "default", d[i].job_id, (struct span){blank, sizeof(blank)}, CLAIM_MS, tally_done,
+		            tally_ask(&t));
+	tally_check(&t, STORE_OK);
+	for (unsigned i = 1; i < n; i += 3)
+		store_cancel(r->store, "default", d[i].job_id, tally_done, tally_ask(&t));
+	tally_check(&t, STORE_OK);
+	pass_ms(r, 2 * TTL_MS + 1);
+	expect_depth(r, 0);
+}
+
+/* An engine may take its time, and its room for the most that there was. */
+START_TEST(what_has_ended_leaves_nothing_behind)
+{
+	enum { JOBS = 3000, ROUNDS = 4 };
+	struct draft *d = calloc(JOBS, sizeof(*d));
+	int64_t limit;
+	struct rig r;
+
+	ck_assert_ptr_nonnull(d);
+	rig_open(&r, _i, 0, 0);
+	limit = rig_footprint(&r);
+	for (int round = 0; round < ROUNDS; round++) {
+		live_and_end(&r, d, JOBS);
+		if (round == 0 && !r.subject->server)
+			limit = rig_footprint(&r) + rig_footprint(&r) / 2;
+		for (int i = 0; i < 2000 && rig_footprint(&r) > limit; i++) {
+			sweep(&r);
+			sleep_ms(1);
+		}
+		ck_assert_int_le(rig_footprint(&r), limit);
+	}
+	rig_close(&r);
+	free(d);
+}
+END_TEST
+
 TCase *case_life(void)
 {
 	TCase *t = tcase_create("life");
@@ -302,6 +351,7 @@ TCase *case_life(void)
 	tcase_add_loop_test(t, a_key_replays_its_job_as_long_as_that_lives, 0, n);
 	tcase_add_loop_test(t, a_refused_creation_leaves_its_key_free, 0, n);
 	tcase_add_loop_test(t, a_clock_that_goes_back_breaks_nothing, 0, n);
+	tcase_add_loop_test(t, what_has_ended_leaves_nothing_behind, 0, n);
 	tcase_add_loop_test(t, extreme_times_to_live_and_claims_are_borne, 0, n);
 	return t;
 }

@@ -33,8 +33,8 @@ void tally_check(struct tally *t, enum store_status status)
 {
 	tally_wait(t);
 	for (int s = 0; s < STORE_STATUSES; s++)
-		ck_assert_msg(s == (int)status || atomic_load(&t->answers[s]) == 0, "%u answers are %s",
-		              atomic_load(&t->answers[s]), store_status_name((enum store_status)s));
+		ck_assert_msg(s == (int)status || atomic_load(&t->answers[s]) == 0, "%u of %u answers are %s",
+		              atomic_load(&t->answers[s]), t->asked, store_status_name((enum store_status)s));
 	memset(t, 0, sizeof(*t));
 }
 

@@ -8,7 +8,7 @@
 #include "../../src/store/engine.h"
 #include "harness.h"
 
-#define TENANTS 16
+#define TENANTS 64
 
 struct queued {
 	struct engine engine; /* the first member */

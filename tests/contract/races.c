@@ -185,7 +185,8 @@ static void churn_once(struct churn *churn, unsigned i)
 	d.c.ttl_ms = 1000 + i % 5;
 	ask_create(r, &d, &a);
 	status = a.status;
-	ck_assert(status == STORE_OK || status == STORE_REPLAYED || status == STORE_IN_FLIGHT);
+	ck_assert_msg(status == STORE_OK || status == STORE_REPLAYED || status == STORE_IN_FLIGHT, "%s",
+	              store_status_name(status));
 	if (a.has_job) {
 		struct answer b;
 		struct span seed = span_of("{\"goal\":\"g\"}");

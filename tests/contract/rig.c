@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <ftw.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -14,7 +15,13 @@ static const struct subject subjects[] = {
         {.name = "memory", .limits_bytes = true},
         {.name = "queued", .engine = true, .limits_bytes = true, .own = &queued_backend},
         {.name = "sqlite", .engine = true, .durable = true, .exclusive = true},
-        {.name = "redis", .engine = true, .durable = true, .shared = true, .wall_claims = true, .server = true},
+        {.name = "redis",
+         .engine = true,
+         .durable = true,
+         .shared = true,
+         .claims_stay = true,
+         .wall_claims = true,
+         .server = true},
 };
 
 #define SUBJECTS (sizeof(subjects) / sizeof(subjects[0]))
@@ -135,6 +142,24 @@ int64_t rig_now(struct rig *r)
 	return atomic_load(r->clock->wall_ms);
 }
 
+/* ---- the engine's own ---- */
+
+static int64_t file_bytes(const char *path, const char *suffix)
+{
+	char whole[96];
+	struct stat st;
+
+	snprintf(whole, sizeof(whole), "%s%s", path, suffix);
+	return stat(whole, &st) == 0 ? st.st_size : 0;
+}
+
+int64_t rig_footprint(struct rig *r)
+{
+	if (r->subject->server)
+		return server_keys(server_here(harness_dir(), START_MS));
+	return file_bytes(r->path, "") + file_bytes(r->path, "-wal");
+}
+
 /* ---- rigs ---- */
 
 static void open_store(struct rig *r)
@@ -176,8 +201,11 @@ void rig_open(struct rig *r, int subject, int64_t max_jobs, int64_t max_bytes)
 	r->subject = subject_at(subject);
 	make_clock(r);
 	make_place(r);
+	if (getenv("CONTRACT_LOG"))
+		r->log = log_open(STDERR_FILENO, LOG_DEBUG, LOG_TEXT, &clock_system);
 	r->options = (struct store_options){
 	        .clock = &r->clock->clock,
+	        .log = r->log,
 	        .max_jobs = max_jobs,
 	        .memory_max_bytes = max_bytes,
 	        .sqlite_path = r->path,
@@ -190,6 +218,7 @@ void rig_open(struct rig *r, int subject, int64_t max_jobs, int64_t max_bytes)
 void rig_close(struct rig *r)
 {
 	rig_shut(r);
+	log_close(r->log);
 	if (r->dir[0])
 		remove_tree(r->dir);
 }
@@ -214,6 +243,18 @@ void rig_join(struct rig *second, struct rig *first)
 	second->clock = first->clock;
 	atomic_store(&second->ids, UINT64_C(1) << 30);
 	open_store(second);
+}
+
+void pair_open(struct pair *p, int subject, int64_t max_jobs)
+{
+	rig_open(&p->one, subject, max_jobs, 0);
+	rig_join(&p->two, &p->one);
+}
+
+void pair_close(struct pair *p)
+{
+	rig_close(&p->two);
+	rig_close(&p->one);
 }
 
 void sweep(struct rig *r)

@@ -113,18 +113,42 @@ static pid_t spawn(const char *dir, const char *socket_path, const char *clock_p
 	return pid;
 }
 
-static bool answers(const char *socket_path)
+/* -1: nobody is there. */
+static int dial(const char *socket_path)
 {
 	struct sockaddr_un to = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	bool connected;
 
 	ck_assert_int_ge(fd, 0);
 	ck_assert_uint_lt(strlen(socket_path), sizeof(to.sun_path));
 	strcpy(to.sun_path, socket_path);
-	connected = connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0;
+	if (connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0)
+		return fd;
 	close(fd);
-	return connected;
+	return -1;
+}
+
+static bool answers(const char *socket_path)
+{
+	int fd = dial(socket_path);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+int64_t server_keys(const struct server *server)
+{
+	int fd = dial(server->url + strlen("unix://"));
+	char reply[32] = "";
+	long long keys;
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(write(fd, "DBSIZE\r\n", 8), 8);
+	ck_assert_int_gt(read(fd, reply, sizeof(reply) - 1), 0);
+	ck_assert_int_eq(sscanf(reply, ":%lld", &keys), 1);
+	close(fd);
+	return keys;
 }
 
 const struct server *server_here(const char *dir, int64_t start_ms)

@@ -4,23 +4,6 @@
  */
 #include "harness.h"
 
-/* Two daemons. */
-struct pair {
-	struct rig one, two;
-};
-
-static void pair_open(struct pair *p, int subject, int64_t max_jobs)
-{
-	rig_open(&p->one, subject, max_jobs, 0);
-	rig_join(&p->two, &p->one);
-}
-
-static void pair_close(struct pair *p)
-{
-	rig_close(&p->two);
-	rig_close(&p->one);
-}
-
 START_TEST(a_job_made_through_one_is_led_on_through_the_other)
 {
 	struct answer a;
@@ -285,145 +268,37 @@ START_TEST(no_wake_up_is_lost_between_stores)
 }
 END_TEST
 
-/* ---- races ---- */
+/* ---- apart ---- */
 
-#define THREADS 12u
-
-enum contest { BEGINS, BEGINS_AND_CANCELS, CREATES, CREATES_WITH_A_KEY };
-
-struct race {
-	struct pair p;
-	enum contest contest;
-	struct draft drafts[THREADS];
-	struct answer answers[THREADS];
-};
-
-static void compete(void *ctx, unsigned index)
+START_TEST(stores_on_other_data_know_nothing_of_each_other)
 {
-	struct race *race = ctx;
-	struct rig *r = index % 2 ? &race->p.one : &race->p.two;
-	struct answer *a = &race->answers[index];
-	const char *job_id = race->drafts[0].job_id;
+	struct rig here, there;
+	struct draft d, keyed;
+	struct bell b;
 
-	if (race->contest >= CREATES)
-		ask_create(r, &race->drafts[index], a);
-	else if (race->contest == BEGINS_AND_CANCELS && index / 2 % 2)
-		ask_cancel(r, "default", job_id, a);
-	else
-		ask_begin(r, "default", job_id, span_of("[]"), CLAIM_MS, a);
-}
-
-static unsigned count(const struct race *race, enum store_status status)
-{
-	unsigned n = 0;
-
-	for (unsigned i = 0; i < THREADS; i++)
-		n += race->answers[i].status == status;
-	return n;
-}
-
-static void race_drafts(struct race *race, unsigned round)
-{
-	for (unsigned i = 0; i < THREADS; i++) {
-		draft_make(i % 2 ? &race->p.one : &race->p.two, &race->drafts[i]);
-		if (race->contest == CREATES_WITH_A_KEY)
-			draft_key(&race->drafts[i], round, 1);
+	rig_open(&here, _i, 2, 0);
+	rig_open(&there, _i, 2, 0);
+	draft_make(&here, &d);
+	draft_make(&here, &keyed);
+	draft_key(&keyed, 1, 1);
+	for (struct rig *r = &here; r; r = r == &here ? &there : NULL) {
+		ck_status(try_create(r, &d), STORE_OK);
+		ck_status(try_create(r, &keyed), STORE_OK);
+		expect_depth(r, 2);
 	}
-	if (race->contest < CREATES)
-		ck_status(try_create(&race->p.one, &race->drafts[0]), STORE_OK);
-}
-
-static void race_run(struct race *race, unsigned round)
-{
-	race_drafts(race, round);
-	run_threads(THREADS, compete, race);
-	for (unsigned i = 0; i < THREADS; i++)
-		answer_free(&race->answers[i]);
-}
-
-static struct race *race_open(int subject, enum contest contest, int64_t max_jobs)
-{
-	struct race *race = calloc(1, sizeof(*race));
-
-	ck_assert_ptr_nonnull(race);
-	race->contest = contest;
-	pair_open(&race->p, subject, max_jobs);
-	return race;
-}
-
-static void race_close(struct race *race)
-{
-	pair_close(&race->p);
-	free(race);
-}
-
-START_TEST(of_begins_through_both_one_wins)
-{
-	struct race *race;
-
-	if (!subject_at(_i)->shared)
-		return;
-	race = race_open(_i, BEGINS, 0);
-	for (unsigned round = 0; round < 100; round++) {
-		race_run(race, round);
-		ck_assert_uint_eq(count(race, STORE_OK), 1);
-		ck_assert_uint_eq(count(race, STORE_BUSY), THREADS - 1);
-	}
-	race_close(race);
-}
-END_TEST
-
-START_TEST(a_begin_through_one_and_a_cancel_through_the_other_never_both_win)
-{
-	struct race *race;
-
-	if (!subject_at(_i)->shared)
-		return;
-	race = race_open(_i, BEGINS_AND_CANCELS, 0);
-	for (unsigned round = 0; round < 100; round++) {
-		race_run(race, round);
-		ck_assert_uint_eq(count(race, STORE_OK), 1);
-		ck_assert(count(race, STORE_BUSY) == THREADS - 1 || count(race, STORE_CANCELLED) == THREADS - 1);
-	}
-	race_close(race);
-}
-END_TEST
-
-START_TEST(of_creations_with_one_key_through_both_one_creates)
-{
-	struct race *race;
-
-	if (!subject_at(_i)->shared)
-		return;
-	race = race_open(_i, CREATES_WITH_A_KEY, 0);
-	for (unsigned round = 0; round < 100; round++) {
-		race_run(race, round);
-		ck_assert_uint_eq(count(race, STORE_OK), 1);
-		ck_assert_uint_eq(count(race, STORE_REPLAYED) + count(race, STORE_IN_FLIGHT), THREADS - 1);
-	}
-	expect_depth(&race->p.one, 100);
-	expect_depth(&race->p.two, 100);
-	race_close(race);
-}
-END_TEST
-
-START_TEST(the_limit_is_that_of_all_together)
-{
-	enum { MAX = 5 };
-	struct race *race;
-
-	if (!subject_at(_i)->shared)
-		return;
-	race = race_open(_i, CREATES, MAX);
-	for (unsigned round = 0; round < 50; round++) {
-		race_run(race, round);
-		ck_assert_uint_eq(count(race, STORE_OK), MAX);
-		ck_assert_uint_eq(count(race, STORE_FULL), THREADS - MAX);
-		for (unsigned i = 0; i < THREADS; i++)
-			if (race->answers[i].status == STORE_OK)
-				ck_status(try_cancel(&race->p.one, race->drafts[i].job_id), STORE_OK);
-	}
-	race_close(race);
+	bell_init(&b, d.job_id, revision_of(&here, d.job_id));
+	ck_assert(store_watch(here.store, &b.watch));
+	sleep_ms(50);
+	ck_status(try_cancel(&there, d.job_id), STORE_OK);
+	sleep_ms(50);
+	ck_assert_uint_eq(bell_rings_now(&b), 0);
+	ck_status(try_read(&here, d.job_id), STORE_OK);
+	expect_depth(&here, 2);
+	expect_depth(&there, 1);
+	ck_status(try_cancel(&here, d.job_id), STORE_OK);
+	ck_assert_uint_eq(bell_rings(&b, 1), 1);
+	rig_close(&there);
+	rig_close(&here);
 }
 END_TEST
 
@@ -489,10 +364,7 @@ TCase *case_shared(void)
 	tcase_add_loop_test(t, a_watch_is_woken_by_a_change_through_the_other, 0, n);
 	tcase_add_loop_test(t, all_who_watch_in_all_stores_are_woken_once, 0, n);
 	tcase_add_loop_test(t, no_wake_up_is_lost_between_stores, 0, n);
-	tcase_add_loop_test(t, of_begins_through_both_one_wins, 0, n);
-	tcase_add_loop_test(t, a_begin_through_one_and_a_cancel_through_the_other_never_both_win, 0, n);
-	tcase_add_loop_test(t, of_creations_with_one_key_through_both_one_creates, 0, n);
-	tcase_add_loop_test(t, the_limit_is_that_of_all_together, 0, n);
+	tcase_add_loop_test(t, stores_on_other_data_know_nothing_of_each_other, 0, n);
 	tcase_add_loop_test(t, the_end_of_one_store_is_not_the_end_of_the_other, 0, n);
 	tcase_add_loop_test(t, a_second_store_on_the_same_data_is_refused, 0, n);
 	return t;

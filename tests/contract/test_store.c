@@ -20,6 +20,7 @@ int main(void)
 	suite_add_tcase(s, case_together());
 	suite_add_tcase(s, case_restart());
 	suite_add_tcase(s, case_shared());
+	suite_add_tcase(s, case_shared_races());
 	suite_add_tcase(s, case_failing());
 	runner = srunner_create(s);
 	srunner_run_all(runner, CK_ENV);

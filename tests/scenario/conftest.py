@@ -10,6 +10,7 @@ import subprocess
 import pytest
 
 import contract as contracts
+import engines as all_engines
 import lane as lanes
 import tokens
 
@@ -84,6 +85,52 @@ def new_lane(build, tmp_path, contract, keyring_text):
         except AssertionError as fault:
             faults.append(str(fault))
     assert not faults, "\n".join(faults)
+
+
+@pytest.fixture
+def engines():
+    """Starts the servers of one scenario: engines.redis(...), engines.sentinels(...)."""
+    made = all_engines.Engines()
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="module")
+def file_engines():
+    """As engines, for the time of a file."""
+    made = all_engines.Engines()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def new_on(new_lane):
+    """new_on(redis, NAME=value) -> a daemon on that Redis."""
+
+    def start(redis, **settings):
+        return new_lane(**{"SIM_JOB_STORE": "redis", "REDIS_URL": redis.url, **settings})
+
+    return start
+
+
+@pytest.fixture
+def new_sqlite(new_lane, tmp_path):
+    """new_sqlite(NAME=value) -> a daemon on tmp_path / "jobs.db"."""
+
+    def start(**settings):
+        return new_lane(SIM_JOB_STORE="sqlite", **{"SIM_SQLITE_PATH": tmp_path / "jobs.db", **settings})
+
+    return start
+
+
+@pytest.fixture(scope="session", autouse=True)
+def other_store():
+    """SIMLANE_STORE=sqlite|redis: every daemon that chooses no store itself gets that one, a new one each."""
+    kind = os.environ.get("SIMLANE_STORE", "memory")
+    made = all_engines.Engines()
+    lanes.other_store = all_engines.chooser(kind, made)
+    yield
+    made.stop()
 
 
 @pytest.fixture(scope="module")

@@ -137,6 +137,18 @@ class Lane:
             f"no request event with trace {trace_id}",
         )
 
+    def told(self, *words, seconds=3):
+        """A warning or an error in the log in which each of these patterns is found."""
+
+        def look():
+            for event in self.events():
+                text = json.dumps(event, ensure_ascii=False)
+                if event["level"] in ("warn", "error") and all(re.search(word, text, re.I) for word in words):
+                    return event
+            return None
+
+        return wait_until(look, seconds, f"no log line that says {words}")
+
     # ---- what it does
 
     def client(self, token=None, **kw):
@@ -180,6 +192,11 @@ class Lane:
                 os.close(fd)
 
 
+def other_store(_directory):
+    """What a daemon is told that chooses no store itself; conftest.py may put another in its place."""
+    return {}
+
+
 def make(build, directory, contract, keyring_text, settings, wrap=()):
     """A daemon that is not started yet, in that directory."""
     directory.mkdir(parents=True, exist_ok=True)
@@ -194,6 +211,8 @@ def make(build, directory, contract, keyring_text, settings, wrap=()):
         "SIM_HTTP_THREADS": 2,
     }
     env.update(settings)
+    if "SIM_JOB_STORE" not in env:
+        env.update(other_store(directory))
     return Lane(build, directory, contract, env, wrap)
 
 

@@ -39,6 +39,7 @@ struct fake {
 	atomic_uint batches, count, looks, sweeps;
 	struct seen seen[SEEN_MAX]; /* the batcher's thread's, until it is idle */
 	unsigned listened[8], listens;
+	bool hears; /* the slot is listened to already */
 	struct clock clock;
 	_Atomic int64_t mono_us;
 };
@@ -112,10 +113,11 @@ static void fake_run(struct engine *e, struct op **ops, size_t n)
 	}
 }
 
-static void fake_listen(struct engine *e, unsigned slot)
+static bool fake_listen(struct engine *e, unsigned slot)
 {
 	ck_assert_ptr_eq(e, &f->engine);
 	f->listened[f->listens++ % 8] = slot;
+	return f->hears;
 }
 
 static int64_t fake_mono_us(const struct clock *c)
@@ -653,6 +655,26 @@ START_TEST(an_engine_that_hears_of_changes_is_asked_to_listen_first)
 }
 END_TEST
 
+/* However many wait in a slot that is listened to: one more costs one look. */
+START_TEST(a_watch_in_a_slot_that_is_listened_to_costs_one_look)
+{
+	enum { JOBS = 20 };
+	static struct bell b[JOBS];
+
+	start(true);
+	f->hears = true;
+	for (unsigned i = 0; i < JOBS; i++) {
+		char job_id[JOB_ID_SIZE];
+
+		job_id_format((uint64_t)i << 8 | 0xab, job_id);
+		watch(&b[i], job_id, 1);
+	}
+	settle();
+	ck_assert_uint_eq(atomic_load(&f->looks), JOBS);
+	engine_stop(&f->engine);
+}
+END_TEST
+
 START_TEST(a_listening_engine_that_is_away_wakes_nobody_before_it_is_back)
 {
 	struct bell b;
@@ -663,9 +685,15 @@ START_TEST(a_listening_engine_that_is_away_wakes_nobody_before_it_is_back)
 	engine_listening(&f->engine, 0xab);
 	settle();
 	ck_assert_uint_eq(atomic_load(&b.rings), 0);
+	store_sweep(store());
+	settle();
+	ck_assert_uint_eq(atomic_load(&b.rings), 0);
+	ck_assert_uint_eq(atomic_load(&f->looks), 2);
+
+	/* it never stopped listening: only a sweep can look again */
 	atomic_store(&f->mode, AGREE);
 	atomic_store(&f->revision, 2);
-	engine_listening(&f->engine, 0xab);
+	store_sweep(store());
 	expect(&b.rings, 1);
 	engine_stop(&f->engine);
 }
@@ -736,6 +764,7 @@ int main(void)
 	tcase_add_test(t, a_watch_that_cannot_be_verified_is_refused);
 	tcase_add_test(t, the_end_of_a_job_is_looked_for_when_it_comes);
 	tcase_add_test(t, an_engine_that_hears_of_changes_is_asked_to_listen_first);
+	tcase_add_test(t, a_watch_in_a_slot_that_is_listened_to_costs_one_look);
 	tcase_add_test(t, a_listening_engine_that_is_away_wakes_nobody_before_it_is_back);
 	tcase_add_test(t, however_many_jobs_a_slot_has_all_are_verified);
 	tcase_add_test(t, stopping_wakes_every_watch_and_takes_no_more);

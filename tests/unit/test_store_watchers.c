@@ -231,6 +231,9 @@ START_TEST(a_slot_tells_its_different_jobs)
 	add(&other, OTHER, 1);
 	ck_assert(watchers_any(&ws, 0xab));
 	ck_assert(!watchers_any(&ws, 0xaa));
+	ck_assert_uint_eq(watchers_count(&ws, 0xab), 2 * JOBS);
+	ck_assert_uint_eq(watchers_count(&ws, 0xac), 1);
+	ck_assert_uint_eq(watchers_count(&ws, 0xaa), 0);
 	ck_assert_uint_eq(watchers_jobs(&ws, 0xab, ids, JOBS + 5), JOBS);
 	for (unsigned i = 0; i < JOBS; i++) {
 		uint64_t bits;
@@ -267,6 +270,25 @@ START_TEST(those_whose_end_has_come_are_told)
 	ck_assert_str_eq(ids[0], OTHER);
 	for (unsigned i = 0; i < 4; i++)
 		ck_assert_uint_eq(rings(&b[i]), i < 2);
+}
+END_TEST
+
+START_TEST(what_could_not_be_looked_at_is_told_until_it_was)
+{
+	struct bell b, other;
+	char ids[8][JOB_ID_SIZE];
+
+	add(&b, HERE, 1);
+	add(&other, SAME, 1);
+	watchers_looked(&ws, HERE, true, 1, 5000);
+	watchers_unsure(&ws, HERE);
+	ck_assert_uint_eq(watchers_ended(&ws, 1, ids, 8), 1);
+	ck_assert_str_eq(ids[0], HERE);
+	ck_assert_uint_eq(watchers_ended(&ws, 1, ids, 8), 1);
+	watchers_looked(&ws, HERE, true, 1, 5000);
+	ck_assert_uint_eq(watchers_ended(&ws, 1, ids, 8), 0);
+	ck_assert_uint_eq(rings(&b), 0);
+	ck_assert_uint_eq(rings(&other), 0);
 }
 END_TEST
 
@@ -380,6 +402,7 @@ int main(void)
 	tcase_add_test(t, the_memory_of_a_watch_is_its_owners_as_soon_as_it_is_called);
 	tcase_add_test(t, a_slot_tells_its_different_jobs);
 	tcase_add_test(t, those_whose_end_has_come_are_told);
+	tcase_add_test(t, what_could_not_be_looked_at_is_told_until_it_was);
 	tcase_add_test(t, no_change_is_missed_however_many_wait);
 	tcase_add_test(t, add_remove_and_close_may_meet);
 	suite_add_tcase(s, t);
