@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define CREATE_MAX 16 /* jobs of one run of the script: the server works on one while others are under way */
+#define CREATE_MAX 32 /* jobs of one run of the script: the server works on one while others are under way */
 #define CENTURY_MS (INT64_C(100) * 366 * 86400 * 1000)
 
 static const char *const key_names[KEY_NAMES] = {
