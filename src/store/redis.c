@@ -84,11 +84,33 @@ static int try_publish(struct redis *r, struct fault *fault)
 	return failed;
 }
 
+/* The first depth; and whether this user may do what the scripts do. */
+static int try_sweep(struct redis *r, struct fault *fault)
+{
+	redisContext *context = redis_link_context(r->link);
+	struct redis_swept swept;
+	redisReply *reply = NULL;
+	int failed = 0;
+
+	buf_clear(&r->commands);
+	redis_sweep_put(&r->commands, &r->names, &r->scripts, 1);
+	if (r->commands.failed || redisAppendFormattedCommand(context, r->commands.ptr, r->commands.len) != REDIS_OK ||
+	    redisGetReply(context, (void **)&reply) != REDIS_OK)
+		return fault_set(fault, "lost at the first command");
+	if (reply->type == REDIS_REPLY_ERROR)
+		failed = fault_set(fault, "%s (the rights it takes: doc/scaling.md)", reply->str);
+	else if (redis_swept_read(&swept, reply))
+		atomic_store(&r->engine.depth, swept.depth);
+	freeReplyObject(reply);
+	return failed;
+}
+
 static int settle_in(struct redis *r, struct fault *fault)
 {
-	if (redis_scripts_load(&r->scripts, redis_link_context(r->link), fault) != 0 || try_publish(r, fault) != 0)
+	if (redis_scripts_load(&r->scripts, redis_link_context(r->link), fault) != 0 || try_publish(r, fault) != 0 ||
+	    redis_mark(r, fault) != 0)
 		return -1;
-	return redis_mark(r, fault);
+	return try_sweep(r, fault);
 }
 
 enum link_state redis_connect(struct redis *r, struct fault *fault)
