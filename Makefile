@@ -4,7 +4,7 @@
 #   make demo       set everything up and show the main job, step by step
 #   make run        a developer's daemon in the foreground, key and token made
 #   make check      every test: unit, contract, scenario   [SANITIZE=address,undefined|thread]
-#   make bench      load against this daemon and its floor, as ratios
+#   make bench      load against this daemon, its floor and its peers, as ratios   [SCALE=1 QUICK=1]
 #   make fuzz       every fuzz target for FUZZ_SECONDS (60) each
 #   make lint       layers, clang-format, clang-tidy, cppcheck, shellcheck
 #   make format     clang-format in place
@@ -267,8 +267,8 @@ ALL_C_FILES := $(wildcard include/simlane/*.h src/*.c src/*/*.[ch] tests/*/*.[ch
 lint-fast:
 	tools/check-layers
 	clang-format --dry-run -Werror $(ALL_C_FILES)
-	shellcheck -S warning tools/embed tools/install-deps tools/run-* tools/check-layers tools/update-settings tests/demo \
-		bench/run .ci/run
+	shellcheck -x -S warning tools/embed tools/install-deps tools/run-* tools/check-layers tools/update-settings tests/demo \
+		bench/run bench/scale bench/common .ci/run
 lint-all: lint-fast $(BUILD)/config.h
 	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
 		--suppress=missingIncludeSystem -D_GNU_SOURCE -Iinclude -I$(BUILD) $(C_FILES)

@@ -3,7 +3,7 @@ local headers = {
 	["Content-Type"] = "application/json",
 	["Authorization"] = "Bearer " .. os.getenv("TOKEN"),
 }
-local seed = '{"seed":{"goal":"Plan a calm onboarding walk for a new team member","ul_tags":["ΛSIM"]}}'
+local seed = os.getenv("BODY")
 local jobs, first, last = {}, 1, 0
 collected, refused = 0, 0
 

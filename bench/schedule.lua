@@ -1,10 +1,9 @@
--- schedule.lua - wrk: POST /schedule with a real token (environment TOKEN)
+-- schedule.lua - wrk: POST /schedule of BODY with the token in TOKEN (environment)
 wrk.method = "POST"
 wrk.path = "/schedule"
 wrk.headers["Content-Type"] = "application/json"
 wrk.headers["Authorization"] = "Bearer " .. os.getenv("TOKEN")
-wrk.body = '{"seed":{"goal":"Plan a calm onboarding walk for a new team member","ul_tags":["ΛSIM"],' ..
-	'"constraints":{"consent":{"scopes":["sim.run"]}}}}'
+wrk.body = os.getenv("BODY")
 
 function done(summary)
 	if summary.errors.status > 0 then
