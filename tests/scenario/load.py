@@ -191,7 +191,12 @@ def collect_all(daemons, token, jobs, known=None):
     def one(place):
         job = jobs[place]
         client = clients[place % len(clients)]
-        answer = client.collect(job["job_id"], headers={"Prefer": "wait=0"}, conn=conn_of(client))
+        end = time.monotonic() + 10 * lanes.PATIENCE
+        while True:
+            answer = client.collect(job["job_id"], headers={"Prefer": "wait=0"}, conn=conn_of(client))
+            if answer.status != 503 or time.monotonic() > end:
+                break
+            time.sleep(0.2)  # an engine that has just come back may go once more
         if answer.status == 202:
             return job["job_id"], None
         assert answer.status == 200, f"an acknowledged job is lost: {job} {answer}"

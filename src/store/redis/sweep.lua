@@ -6,8 +6,11 @@
 local now = clock()
 -- changes nothing: may this server be written to?
 redis.call('ZREM', KEYS[5], '')
--- what has ended as a whole goes as a whole, all of it now
-redis.call('EXISTS', unpack(KEYS, 1, 5))
+-- what has ended as a whole goes as a whole, all of it now; and whatever is of
+-- a wrong type is found here, before a request finds it
+for i = 1, 3 do
+	redis.call('HLEN', KEYS[i])
+end
 local past = redis.call('ZRANGE', KEYS[4], '-inf', now, 'BYSCORE', 'LIMIT', 0, ARGV[1])
 if #past > 0 then
 	local traces, digests, owners = {}, {}, {}
