@@ -10,8 +10,13 @@
 #include "simlane/clock.h"
 #include "simlane/crypto.h"
 
+/* What a dial on a thread of its own has for all but look-ups: less than it is
+ * waited for, so that what it finds out within its time is what is told. */
+#define ERRAND_MS (LINK_CONNECT_MS * 7 / 8)
+
 struct redis_link {
 	struct redis_dial dial;
+	struct redis_errand *errand; /* NULL: no name was in the way yet */
 	char name[64];
 	struct log *log;
 	redisContext *context; /* NULL: not connected */
@@ -104,14 +109,13 @@ struct redis_link *redis_link_new(const struct redis_url *url, const char *name,
 	l->log = log;
 	l->pause_ms = LINK_PAUSE_MIN_MS;
 	l->state = LINK_AWAY;
-	if (url->tls) {
-		l->dial.tls = redis_tls_new();
-		if (!l->dial.tls) {
-			free(l);
-			return NULL;
-		}
-	}
-	return l;
+	if (!url->tls)
+		return l;
+	l->dial.tls = redis_tls_new();
+	if (l->dial.tls)
+		return l;
+	free(l);
+	return NULL;
 }
 
 void redis_link_free(struct redis_link *l)
@@ -120,30 +124,29 @@ void redis_link_free(struct redis_link *l)
 		return;
 	if (l->context)
 		redisFree(l->context);
+	redis_errand_leave(l->errand);
 	redis_tls_free(l->dial.tls);
 	free(l);
 }
 
-static enum link_state connect_anew(struct redis_link *l)
+static enum link_state adopt(struct redis_link *l, enum link_state state, const struct redis_dialled *dialled)
 {
-	struct redis_dialled dialled = {.context = NULL};
-	enum link_state state = redis_dial(&l->dial, redis_wire_deadline(LINK_CONNECT_MS), &dialled, &l->why);
+	struct timeval limit = {.tv_sec = LINK_REPLY_MS / 1000, .tv_usec = LINK_REPLY_MS % 1000 * 1000};
 
-	if (state == LINK_READY &&
-	    redisSetTimeout(dialled.context, (struct timeval){.tv_sec = LINK_REPLY_MS / 1000,
-	                                                      .tv_usec = LINK_REPLY_MS % 1000 * 1000}) != REDIS_OK) {
-		fault_set(&l->why, "%s", dialled.context->errstr);
-		redisFree(dialled.context);
+	if (state == LINK_READY && redisSetTimeout(dialled->context, limit) != REDIS_OK) {
+		fault_set(&l->why, "%s", dialled->context->errstr);
+		redisFree(dialled->context);
 		return LINK_AWAY;
 	}
-	l->context = dialled.context;
-	l->facts = dialled.facts;
+	l->context = dialled->context;
+	l->facts = dialled->facts;
 	return state;
 }
 
-static void try_anew(struct redis_link *l)
+/* An attempt is over: that is what it came to. */
+static void conclude(struct redis_link *l, enum link_state state, const struct redis_dialled *dialled)
 {
-	l->state = connect_anew(l);
+	l->state = adopt(l, state, dialled);
 	if (l->state != LINK_READY) {
 		pause_a_while(l);
 		tell_not(l, l->why.text);
@@ -155,6 +158,74 @@ static void try_anew(struct redis_link *l)
 		tell_ready(l);
 }
 
+/* Told only if nothing else is wrong, so that attempts that all end for the
+ * same reason are told once. */
+static void still_connecting(struct redis_link *l)
+{
+	l->state = LINK_AWAY;
+	l->try_us = redis_wire_deadline(LINK_PAUSE_MIN_MS);
+	fault_set(&l->why, "still connecting");
+	if (!l->told[0])
+		tell_not(l, l->why.text);
+}
+
+static void take_errand(struct redis_link *l)
+{
+	struct redis_dialled dialled = {.context = NULL};
+	enum link_state state = redis_errand_take(l->errand, &l->dial, &dialled, &l->why);
+
+	conclude(l, state, &dialled);
+}
+
+static void send_errand(struct redis_link *l, int64_t until_us)
+{
+	struct redis_dialled none = {.context = NULL};
+
+	if (!l->errand)
+		l->errand = redis_errand_new(&l->dial);
+	if (l->errand && redis_errand_send(l->errand, &l->dial, ERRAND_MS)) {
+		if (redis_errand_wait(l->errand, until_us) == ERRAND_BACK)
+			take_errand(l);
+		else
+			still_connecting(l);
+		return;
+	}
+	fault_set(&l->why, "no memory or no thread to connect with");
+	conclude(l, LINK_AWAY, &none);
+}
+
+static void try_anew(struct redis_link *l)
+{
+	int64_t deadline_us = redis_wire_deadline(LINK_CONNECT_MS);
+	struct redis_dialled dialled = {.context = NULL};
+	enum link_state state = LINK_AWAY;
+
+	if (!redis_dial_looks_up(&l->dial))
+		state = redis_dial(&l->dial, deadline_us, &dialled, &l->why);
+	/* a Sentinel may have named a name just now */
+	if (state == LINK_READY || !redis_dial_looks_up(&l->dial))
+		conclude(l, state, &dialled);
+	else
+		send_errand(l, deadline_us);
+}
+
+/* Whatever can be done now about not being connected. */
+static void get_on(struct redis_link *l)
+{
+	switch (l->errand ? redis_errand_wait(l->errand, 0) : ERRAND_NONE) {
+	case ERRAND_BACK:
+		take_errand(l);
+		break;
+	case ERRAND_OUT:
+		still_connecting(l);
+		break;
+	default:
+		if (redis_link_pause_ms(l) == 0)
+			try_anew(l);
+		break;
+	}
+}
+
 enum link_state redis_link_open(struct redis_link *l, bool *fresh, struct fault *fault)
 {
 	*fresh = false;
@@ -163,10 +234,8 @@ enum link_state redis_link_open(struct redis_link *l, bool *fresh, struct fault 
 			tell_ready(l);
 		return LINK_READY;
 	}
-	if (redis_link_pause_ms(l) == 0) {
-		try_anew(l);
-		*fresh = l->state == LINK_READY;
-	}
+	get_on(l);
+	*fresh = l->context != NULL;
 	if (l->state != LINK_READY)
 		fault_set(fault, "%s", l->why.text);
 	return l->state;
@@ -179,8 +248,11 @@ redisContext *redis_link_context(struct redis_link *l)
 
 void redis_link_lose(struct redis_link *l, const char *why)
 {
-	if (!l->context)
+	if (!l->context) {
+		if (l->errand)
+			redis_errand_drop(l->errand);
 		return;
+	}
 	l->shaky = !has_proved(l);
 	if (!l->shaky)
 		l->pause_ms = LINK_PAUSE_MIN_MS;

@@ -9,9 +9,13 @@
  * back in the same moment. A connection that stays for LINK_PAUSE_MAX_MS makes
  * the next pause a short one again.
  *
- * Every wait has an end: LINK_CONNECT_MS for all of connecting (only a look-up
- * of a name in the DNS may take longer), LINK_REPLY_MS for the next bytes of a
- * reply or room for the next bytes of a request.
+ * Every wait has an end: LINK_CONNECT_MS for all of connecting, LINK_REPLY_MS
+ * for the next bytes of a reply or room for the next bytes of a request. Only
+ * the look-up of a name may take as long as the resolver likes: where there is
+ * a name, a thread of its own dials. What it has not brought within
+ * LINK_CONNECT_MS is waited for no more but looked for by each
+ * redis_link_open; until then the link is away. There is never more than one
+ * such thread a link, and none is ever waited for at the end.
  *
  * What happens is logged once a change (store-connected, store-lost,
  * store-refused, and store-evicts at each connection to a Redis that may throw
@@ -50,18 +54,19 @@ struct redis_link *redis_link_new(const struct redis_url *url, const char *name,
 void redis_link_free(struct redis_link *l);
 
 /* Connects if it is time to; *fresh tells that this call did. While a pause
- * lasts answers at once, as the last attempt went. fault (may be NULL): why
- * not, without the server's name. */
+ * lasts, or an attempt that was begun before, answers at once. fault (may be
+ * NULL): why not, without the server's name. */
 enum link_state redis_link_open(struct redis_link *l, bool *fresh, struct fault *fault);
 
 /* The connection while ready, NULL otherwise: blocking, with LINK_REPLY_MS as its time-out. */
 redisContext *redis_link_context(struct redis_link *l);
 
 /* Closes it because of why (logged); the next redis_link_open connects anew,
- * after a pause. Nothing while not connected. */
+ * after a pause. While not connected gives up the attempt that is on its way,
+ * if there is one. */
 void redis_link_lose(struct redis_link *l, const char *why);
 
-/* Milliseconds until redis_link_open may try again; 0: now. */
+/* Milliseconds until redis_link_open may have news; 0: now. */
 long redis_link_pause_ms(const struct redis_link *l);
 
 /* What the primary said of itself when it was connected to. */

@@ -44,7 +44,7 @@ static enum link_state judge(const redisReply *r, const char *service, struct re
 	return LINK_REFUSED;
 }
 
-static enum link_state ask_one(const struct redis_host *sentinel, const char *service, int64_t deadline_us,
+static enum link_state ask_one(const struct redis_host *sentinel, const char *service, int64_t *deadline_us,
                                struct redis_host *primary, struct fault *why)
 {
 	redisContext *c = redis_wire_connect(NULL, sentinel, deadline_us, why);
@@ -54,29 +54,32 @@ static enum link_state ask_one(const struct redis_host *sentinel, const char *se
 	if (!c)
 		return LINK_AWAY;
 	if (redisAppendCommand(c, "SENTINEL GET-MASTER-ADDR-BY-NAME %s", service) == REDIS_OK && redis_wire_send(c))
-		reply = redis_wire_reply(c, deadline_us);
+		reply = redis_wire_reply(c, *deadline_us);
 	state = reply ? judge(reply, service, primary, why) : redis_wire_failed(c, why);
 	freeReplyObject(reply);
 	redisFree(c);
 	return state;
 }
 
-enum link_state redis_sentinel_ask(const struct redis_url *url, size_t *turn, int64_t deadline_us,
+enum link_state redis_sentinel_ask(const struct redis_url *url, size_t *turn, int64_t *deadline_us,
                                    struct redis_host *primary, struct fault *why)
 {
 	struct fault refused = {""}, away = {""};
 	size_t n = url->host_count, asked = 0;
+	enum link_state state;
 	int64_t now_us;
 
 	assert(n > 0);
-	for (; asked < n && (now_us = clock_mono_us(&clock_system)) < deadline_us; asked++) {
+	for (; asked < n && (now_us = clock_mono_us(&clock_system)) < *deadline_us; asked++) {
 		size_t at = (*turn + asked) % n;
-		int64_t share_us = (deadline_us - now_us) / (int64_t)(n - asked), end_us;
+		int64_t share_us = (*deadline_us - now_us) / (int64_t)(n - asked), end_us, share_end_us;
 		struct fault said = {""};
 
-		end_us = now_us + (share_us > SHARE_MIN_US ? share_us : SHARE_MIN_US);
-		switch (ask_one(&url->hosts[at], url->service, end_us < deadline_us ? end_us : deadline_us, primary,
-		                &said)) {
+		share_end_us = now_us + (share_us > SHARE_MIN_US ? share_us : SHARE_MIN_US);
+		end_us = share_end_us = share_end_us < *deadline_us ? share_end_us : *deadline_us;
+		state = ask_one(&url->hosts[at], url->service, &end_us, primary, &said);
+		*deadline_us += end_us - share_end_us;
+		switch (state) {
 		case LINK_READY:
 			*turn = (at + 1) % n;
 			return LINK_READY;

@@ -18,8 +18,9 @@
 /* Begins with *turn, which becomes the one to begin with next time: that behind
  * the last one asked, so that no dead or mistaken one is asked first for ever.
  * LINK_READY: *primary. LINK_REFUSED: all that answer say that they know no
- * Redis of that name. why: why not. */
-enum link_state redis_sentinel_ask(const struct redis_url *url, size_t *turn, int64_t deadline_us,
+ * Redis of that name. why: why not. Look-ups put the deadline off by what they
+ * took. */
+enum link_state redis_sentinel_ask(const struct redis_url *url, size_t *turn, int64_t *deadline_us,
                                    struct redis_host *primary, struct fault *why);
 
 #endif

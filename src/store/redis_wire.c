@@ -1,8 +1,10 @@
 /* redis_wire.c - see redis_wire.h */
 #include "redis_wire.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <poll.h>
 #include <string.h>
 
@@ -39,12 +41,20 @@ bool redis_wire_bound(redisContext *c, int64_t deadline_us)
 	return redisSetTimeout(c, left_timeval(deadline_us)) == REDIS_OK;
 }
 
-redisContext *redis_wire_connect(const char *path, const struct redis_host *host, int64_t deadline_us,
-                                 struct fault *why)
+bool redis_wire_is_address(const char *host)
+{
+	unsigned char bytes[16];
+
+	return inet_pton(AF_INET, host, bytes) == 1 || inet_pton(AF_INET6, host, bytes) == 1;
+}
+
+/* To path, or to an address. */
+static redisContext *connect_there(const char *path, const char *address, int port, int64_t deadline_us,
+                                   struct fault *why)
 {
 	struct timeval limit = left_timeval(deadline_us);
-	redisContext *c = path ? redisConnectUnixWithTimeout(path, limit)
-	                       : redisConnectWithTimeout(host->name, host->port, limit);
+	redisContext *c =
+	        path ? redisConnectUnixWithTimeout(path, limit) : redisConnectWithTimeout(address, port, limit);
 
 	if (!c) {
 		fault_set(why, "no memory");
@@ -56,6 +66,52 @@ redisContext *redis_wire_connect(const char *path, const struct redis_host *host
 	fault_set(why, "%s", c->err ? c->errstr : strerror(errno));
 	redisFree(c);
 	return NULL;
+}
+
+/* The caller's to free; NULL: why tells. */
+static struct addrinfo *look_up(const char *name, struct fault *why)
+{
+	struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM}, *found = NULL;
+	int failed = getaddrinfo(name, NULL, &hints, &found);
+
+	/* a name server that does not answer is not asked again for as long */
+	if (failed && failed != EAI_AGAIN) {
+		hints.ai_family = AF_INET6;
+		failed = getaddrinfo(name, NULL, &hints, &found);
+	}
+	if (!failed)
+		return found;
+	fault_set(why, "%s", failed == EAI_SYSTEM ? strerror(errno) : gai_strerror(failed));
+	return NULL;
+}
+
+static redisContext *connect_name(const struct redis_host *host, int64_t *deadline_us, struct fault *why)
+{
+	int64_t began_us = clock_mono_us(&clock_system);
+	struct addrinfo *found = look_up(host->name, why);
+	redisContext *c = NULL;
+
+	*deadline_us += clock_mono_us(&clock_system) - began_us;
+	for (struct addrinfo *a = found; a && !c && left_us(*deadline_us) > 0; a = a->ai_next) {
+		char address[NI_MAXHOST];
+		int failed = getnameinfo(a->ai_addr, a->ai_addrlen, address, sizeof(address), NULL, 0, NI_NUMERICHOST);
+
+		if (failed)
+			fault_set(why, "%s", gai_strerror(failed));
+		else
+			c = connect_there(NULL, address, host->port, *deadline_us, why);
+	}
+	if (found)
+		freeaddrinfo(found);
+	return c;
+}
+
+redisContext *redis_wire_connect(const char *path, const struct redis_host *host, int64_t *deadline_us,
+                                 struct fault *why)
+{
+	if (path || redis_wire_is_address(host->name))
+		return connect_there(path, host->name, host->port, *deadline_us, why);
+	return connect_name(host, deadline_us, why);
 }
 
 bool redis_wire_send(redisContext *c)

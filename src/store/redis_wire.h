@@ -3,8 +3,9 @@
  *
  * hiredis bounds each read and write, not the whole of an exchange; these do,
  * for what comes before a link is ready. Deadlines are monotonic microseconds.
- * (Only a name's look-up in the DNS may take longer: the C library's resolver
- * knows no deadline.)
+ * Only a name's look-up knows none, as the C library's resolver does not: what
+ * it takes is not counted, and who cannot wait for it asks
+ * redis_wire_is_address first.
  *
  * THREADS  a connection: one at a time.
  */
@@ -20,8 +21,11 @@
 
 int64_t redis_wire_deadline(long ms); /* that many milliseconds from now */
 
-/* To path where it is not NULL, else to host. NULL: why tells; trying again may help. */
-redisContext *redis_wire_connect(const char *path, const struct redis_host *host, int64_t deadline_us,
+bool redis_wire_is_address(const char *host); /* nothing to look up */
+
+/* To path where it is not NULL, else to host. A look-up puts the deadline off
+ * by what it took. NULL: why tells; trying again may help. */
+redisContext *redis_wire_connect(const char *path, const struct redis_host *host, int64_t *deadline_us,
                                  struct fault *why);
 
 /* The context's own time-out for each read and write: what is left, at least a millisecond. */

@@ -1,7 +1,7 @@
 /*
  * redis_servers.h - what the tests of the Redis connections share: real
- * servers in a directory of their own, servers that say what a test wants, and
- * what was logged
+ * servers in a directory of their own, servers that say what a test wants, a
+ * name server that is slow, and what was logged
  *
  * A server dies with the test that started it, however that ends.
  */
@@ -15,6 +15,7 @@
 #include <hiredis/hiredis.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -22,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -299,6 +301,81 @@ static inline void fake_stop(struct fake *f)
 	atomic_store(&f->stopping, true);
 	ck_assert_int_eq(pthread_join(f->thread, NULL), 0);
 	close(f->fd);
+}
+
+/* ---- a name server that answers when the test wants it to ---- */
+
+/* Makes resolv.conf name it, for this process (a test's own) alone. -1: this
+ * may not be done here. */
+static inline int name_server_start(void)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(53)};
+	char address[INET_ADDRSTRLEN], lines[128];
+	char path[] = "/tmp/redis-test-resolv-XXXXXX";
+	int fd = -1, file;
+
+	if (geteuid() != 0 || unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
+		return -1;
+	/* this process's own, whatever else runs here */
+	a.sin_addr.s_addr = htonl(0x7f400000u + (uint32_t)getpid() % 0x3fffffu);
+	inet_ntop(AF_INET, &a.sin_addr, address, sizeof(address));
+	snprintf(lines, sizeof(lines), "nameserver %s\nsearch .\noptions timeout:20 attempts:1\n", address);
+	file = mkstemp(path);
+	ck_assert_int_ge(file, 0);
+	ck_assert_int_eq(write(file, lines, strlen(lines)), (ssize_t)strlen(lines));
+	close(file);
+	if (chmod(path, 0644) == 0 && mount(path, "/etc/resolv.conf", NULL, MS_BIND, NULL) == 0)
+		fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	unlink(path);
+	if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+/* Is somebody waiting for an answer? */
+static inline bool name_server_is_asked(int fd, int ms)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+
+	return poll(&p, 1, ms) == 1;
+}
+
+/* To the one that asked first: the name is 127.0.0.1 (RFC 1035, 4.1). */
+static inline void name_server_answer(int fd)
+{
+	static const unsigned char answer[] = {0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4, 127, 0, 0, 1};
+	unsigned char packet[512 + sizeof(answer)];
+	struct sockaddr_storage who;
+	socklen_t size = sizeof(who);
+	ssize_t n = recvfrom(fd, packet, 512, 0, (struct sockaddr *)&who, &size);
+	size_t end = 12;
+
+	ck_assert_int_gt(n, 16);
+	while (packet[end])
+		end += packet[end] + 1u;
+	end += 5;
+	packet[2] |= 0x80; /* an answer */
+	packet[3] = 0x80;  /* that may have been asked for */
+	packet[7] = 1;     /* of one record, */
+	packet[11] = 0;    /* and nothing added */
+	memcpy(packet + end, answer, sizeof(answer));
+	end += sizeof(answer);
+	ck_assert_int_eq(sendto(fd, packet, end, 0, (struct sockaddr *)&who, size), (ssize_t)end);
+}
+
+/* Threads of this process of that name. */
+static inline int threads_named(const char *name)
+{
+	char command[128];
+	int n;
+
+	snprintf(command, sizeof(command), "cat /proc/%d/task/*/comm 2>/dev/null | grep -cx '%s'", (int)getpid(), name);
+	FILE *f = popen(command, "r");
+	ck_assert_ptr_nonnull(f);
+	ck_assert_int_eq(fscanf(f, "%d", &n), 1);
+	pclose(f);
+	return n;
 }
 
 /* ---- what was logged ---- */

@@ -2,6 +2,7 @@
  * test_store_redis_link - a link is to the primary or to nobody, says why, and
  * comes back
  */
+#include "../../src/store/redis_dial.h"
 #include "../../src/store/redis_link.h"
 #include "../../src/store/redis_wire.h"
 #include "redis_servers.h"
@@ -665,6 +666,248 @@ START_TEST(a_primary_that_became_a_replica_is_left)
 }
 END_TEST
 
+/* ---- names ---- */
+
+/* Redis behind a name that nothing tells the address of before the name server does. */
+struct named {
+	struct server server;
+	struct subject s;
+	int fd;
+};
+
+static bool named_open(struct named *n)
+{
+	n->fd = name_server_start();
+	if (n->fd < 0) {
+		puts("skipped: no name server can be set up here (root, and a mount namespace)");
+		return false;
+	}
+	n->server = server_new(free_port(), NULL);
+	server_start(&n->server);
+	subject_open(&n->s, "redis://redis.lane.test:%d/1", n->server.port);
+	return true;
+}
+
+static void named_close(struct named *n)
+{
+	subject_close(&n->s);
+	server_end(&n->server);
+	close(n->fd);
+}
+
+/* Takes between least and most ms to say that it is still connecting. */
+static void check_still(struct subject *s, long least, long most)
+{
+	int64_t began = now_ms(), took;
+	bool fresh = true;
+
+	ck_assert_int_eq(redis_link_open(s->link, &fresh, &s->fault), LINK_AWAY);
+	took = now_ms() - began;
+	ck_assert_str_eq(s->fault.text, "still connecting");
+	ck_assert(!fresh && !redis_link_context(s->link));
+	ck_assert_int_ge(took, least);
+	ck_assert_int_le(took, most);
+	ck_assert_int_gt(redis_link_pause_ms(s->link), 0);
+}
+
+START_TEST(a_name_that_is_known_is_connected_to_in_the_same_call)
+{
+	struct server server = server_new(free_port(), NULL), sentinel;
+	struct subject s, behind;
+	bool fresh = false;
+
+	server_start(&server);
+	sentinel = sentinel_new(server.port);
+	subject_open(&s, "redis://localhost:%d/2", server.port);
+	subject_open(&behind, "redis+sentinel://localhost:%d,localhost:%d/main", free_port(), sentinel.port);
+	ck_assert_int_eq(redis_link_open(s.link, &fresh, &s.fault), LINK_READY);
+	ck_assert(fresh);
+	ck_assert_int_eq(redis_link_open(s.link, &fresh, &s.fault), LINK_READY);
+	ck_assert(!fresh);
+	ck_assert_int_eq(redis_link_open(behind.link, &fresh, &behind.fault), LINK_READY);
+	ck_assert_str_eq(ask(&behind, "PING"), "PONG");
+	for (int i = 0; i < 3; i++) {
+		redis_link_lose(s.link, "a test");
+		check_ready(&s);
+	}
+	ck_assert_int_eq(count_of(server_say(&server, "CLIENT LIST"), "name=test-link "), 2);
+	subject_close(&s);
+	subject_close(&behind);
+	check_logged(&s, "store-connected server=redis://localhost:", 1);
+	check_logged(&s, "still connecting", 0);
+	check_logged(&behind, ", 127.0.0.1:", 1);
+	server_end(&sentinel);
+	server_end(&server);
+}
+END_TEST
+
+START_TEST(a_sentinel_may_name_the_primary_by_name)
+{
+	struct server server = server_new(free_port(), NULL);
+	char answer[64], port[8];
+	struct fake sentinel;
+	struct subject s;
+
+	server_start(&server);
+	snprintf(port, sizeof(port), "%d", server.port);
+	snprintf(answer, sizeof(answer), "*2\r\n$9\r\nlocalhost\r\n$%zu\r\n%s\r\n", strlen(port), port);
+	fake_start(&sentinel, answer, NULL, FAKE_STAYS);
+	subject_open(&s, "redis+sentinel://127.0.0.1:%d/main", sentinel.port);
+	check_ready(&s);
+	redis_link_lose(s.link, "a test");
+	check_ready(&s);
+	ck_assert_str_eq(ask(&s, "PING"), "PONG");
+	subject_close(&s);
+	check_logged(&s, "store-connected server=\"sentinel main at 127.0.0.1:", 1);
+	check_logged(&s, ", localhost:", 2);
+	fake_stop(&sentinel);
+	server_end(&server);
+}
+END_TEST
+
+START_TEST(a_name_is_refused_for_the_reason_that_an_address_is)
+{
+	struct subject nobody, silent;
+	struct fake fake;
+
+	fake_start(&fake, "", NULL, FAKE_STAYS);
+	subject_open(&nobody, "redis://localhost:%d", free_port());
+	subject_open(&silent, "redis://localhost:%d", fake.port);
+	for (int i = 0; i < 4; i++)
+		check_not(&nobody, LINK_AWAY, "Connection refused");
+	check_not(&silent, LINK_AWAY, "does not answer");
+	subject_close(&nobody);
+	subject_close(&silent);
+	check_logged(&nobody, "store-lost", 1);
+	fake_stop(&fake);
+}
+END_TEST
+
+START_TEST(a_name_server_that_is_late_costs_one_call_its_time_and_is_heard)
+{
+	struct named n;
+	bool fresh = false;
+	int64_t until;
+
+	if (!named_open(&n))
+		return;
+	check_still(&n.s, LINK_CONNECT_MS - 50, LINK_CONNECT_MS + SMALL_MS);
+	for (int i = 0; i < 20; i++) {
+		check_still(&n.s, 0, 20);
+		sleep_ms(20);
+	}
+	ck_assert_int_eq(threads_named("redis-dial"), 1);
+	ck_assert(name_server_is_asked(n.fd, 0));
+	name_server_answer(n.fd);
+	for (until = now_ms() + 2000; redis_link_open(n.s.link, &fresh, &n.s.fault) != LINK_READY; sleep_ms(5))
+		ck_assert_msg(now_ms() < until, "%s", n.s.fault.text);
+	ck_assert(fresh);
+	ck_assert_str_eq(ask(&n.s, "SET here 1"), "OK");
+	ck_assert_ptr_nonnull(strstr(server_say(&n.server, "INFO keyspace"), "db1:keys=1"));
+	ck_assert(!name_server_is_asked(n.fd, 0));
+	named_close(&n);
+	check_logged(&n.s, "reason=\"still connecting\"", 1);
+	check_logged(&n.s, "store-connected", 1);
+}
+END_TEST
+
+START_TEST(a_look_up_that_was_given_up_is_waited_for_by_nobody_and_not_doubled)
+{
+	struct named n;
+	int64_t began, until;
+
+	if (!named_open(&n))
+		return;
+	check_still(&n.s, LINK_CONNECT_MS - 50, LINK_CONNECT_MS + SMALL_MS);
+	for (int i = 0; i < 5; i++) {
+		began = now_ms();
+		redis_link_lose(n.s.link, "given up");
+		ck_assert_int_le(now_ms() - began, 20);
+		sleep_ms(redis_link_pause_ms(n.s.link));
+		check_still(&n.s, 0, 20);
+	}
+	ck_assert_int_eq(threads_named("redis-dial"), 1);
+	name_server_answer(n.fd);
+	ck_assert(!name_server_is_asked(n.fd, 0));
+	/* what came of it is not taken: another dial is made, and asks anew */
+	for (until = now_ms() + 2000; !name_server_is_asked(n.fd, 0); sleep_ms(5)) {
+		ck_assert_int_eq(try_once(&n.s), LINK_AWAY);
+		ck_assert(now_ms() < until);
+	}
+	ck_assert_int_eq(threads_named("redis-dial"), 1);
+	ck_assert_int_eq(count_of(server_say(&n.server, "CLIENT LIST"), "name=test-link "), 0);
+	name_server_answer(n.fd);
+	wait_for(&n.s, LINK_READY, 2000);
+	named_close(&n);
+}
+END_TEST
+
+START_TEST(a_link_is_freed_at_once_while_a_name_is_looked_up)
+{
+	struct named n;
+	int64_t began, until;
+
+	if (!named_open(&n))
+		return;
+	check_still(&n.s, LINK_CONNECT_MS - 50, LINK_CONNECT_MS + SMALL_MS);
+	began = now_ms();
+	subject_close(&n.s);
+	ck_assert_int_le(now_ms() - began, 50);
+	ck_assert_int_eq(threads_named("redis-dial"), 1);
+	name_server_answer(n.fd);
+	for (until = now_ms() + 2000; threads_named("redis-dial") > 0; sleep_ms(5))
+		ck_assert(now_ms() < until);
+	ck_assert_int_eq(count_of(server_say(&n.server, "CLIENT LIST"), "name=test-link "), 0);
+	/* and one that is still out when the process ends */
+	subject_open(&n.s, "redis://:secret@redis.lane.test:%d", n.server.port);
+	check_still(&n.s, LINK_CONNECT_MS - 50, LINK_CONNECT_MS + SMALL_MS);
+	named_close(&n);
+}
+END_TEST
+
+/* One after the other on the same errand, each of them left to itself at another moment. */
+static void run_errands(const struct redis_url *url, unsigned moment)
+{
+	struct redis_dial dial = {.url = url, .name = "test-link"};
+	struct redis_errand *e = redis_errand_new(&dial);
+	struct redis_dialled dialled;
+	struct fault why;
+
+	ck_assert_ptr_nonnull(e);
+	for (unsigned i = 0; i < 3; i++, moment = moment * 7 + 3) {
+		struct timespec a_bit = {.tv_nsec = (long)(moment * 37 % 1200) * 1000};
+
+		if (redis_errand_wait(e, 0) == ERRAND_NONE)
+			ck_assert(redis_errand_send(e, &dial, LINK_CONNECT_MS));
+		nanosleep(&a_bit, NULL);
+		if (moment % 3 == 0)
+			redis_errand_drop(e);
+		if (redis_errand_wait(e, moment % 2 ? redis_wire_deadline(2) : 0) == ERRAND_BACK &&
+		    redis_errand_take(e, &dial, &dialled, &why) == LINK_READY)
+			redisFree(dialled.context);
+	}
+	redis_errand_leave(e);
+}
+
+START_TEST(errands_that_are_taken_dropped_or_left_at_any_moment_leave_nothing)
+{
+	struct server server = server_new(free_port(), NULL);
+	struct redis_url url;
+	char text[64];
+	int64_t until;
+
+	server_start(&server);
+	snprintf(text, sizeof(text), "redis://localhost:%d", server.port);
+	ck_assert_int_eq(redis_url_parse(text, &url, NULL), 0);
+	for (unsigned moment = 0; moment < 600; moment++)
+		run_errands(&url, moment);
+	for (until = now_ms() + 2000; threads_named("redis-dial") > 0; sleep_ms(5))
+		ck_assert(now_ms() < until);
+	ck_assert_int_eq(count_of(server_say(&server, "CLIENT LIST"), "name=test-link "), 0);
+	server_end(&server);
+}
+END_TEST
+
 static void add_tests(TCase *tc)
 {
 	tcase_add_test(tc, a_link_is_connected_named_and_on_its_database);
@@ -682,6 +925,12 @@ static void add_tests(TCase *tc)
 	tcase_add_test(tc, sentinels_that_do_not_help_are_told_apart);
 	tcase_add_test(tc, a_fail_over_is_followed);
 	tcase_add_test(tc, a_primary_that_became_a_replica_is_left);
+	tcase_add_test(tc, a_name_that_is_known_is_connected_to_in_the_same_call);
+	tcase_add_test(tc, a_sentinel_may_name_the_primary_by_name);
+	tcase_add_test(tc, a_name_server_that_is_late_costs_one_call_its_time_and_is_heard);
+	tcase_add_test(tc, a_look_up_that_was_given_up_is_waited_for_by_nobody_and_not_doubled);
+	tcase_add_test(tc, errands_that_are_taken_dropped_or_left_at_any_moment_leave_nothing);
+	tcase_add_test(tc, a_link_is_freed_at_once_while_a_name_is_looked_up);
 }
 
 int main(void)
@@ -697,6 +946,7 @@ int main(void)
 	tcase_add_test(alone, a_password_is_not_repeated_even_if_the_server_does);
 	tcase_add_test(alone, nobody_there_is_away);
 	tcase_add_test(alone, a_host_that_swallows_connections_costs_the_time_for_connecting);
+	tcase_add_test(alone, a_name_is_refused_for_the_reason_that_an_address_is);
 	tcase_add_test(alone, pauses_grow_to_their_bound_with_jitter);
 	tcase_add_test(alone, errors_that_mean_another_primary_are_known);
 	suite_add_tcase(suite, alone);
