@@ -135,14 +135,17 @@ static int open_http(struct lane *l, struct fault *fault)
 	return l->http ? 0 : -1;
 }
 
-/* HTTP has been drained: nothing new comes. What is still being written to
- * the inbox is finished, which completes its calls; then all is let go. */
+/* HTTP has been drained: nothing new comes. What the inbox still writes and
+ * what the store still holds is finished, which completes its calls, whoever
+ * was told meanwhile that it took too long; each of the two refuses by then
+ * what those calls want of it. Then all is let go. */
 static void close_lane(struct lane *l)
 {
 	service_stop_probes(l->service);
-	inbox_close(l->inbox);
+	inbox_stop(l->inbox);
 	timer_stop(l->timer); /* its thread may still be behind the end of a call, inside the store */
 	store_close(l->store);
+	inbox_close(l->inbox);
 	service_free(l->service);
 	http_free(l->http);
 	verifier_free(l->verifier);

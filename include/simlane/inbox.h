@@ -101,6 +101,9 @@ struct inbox_stats {
 };
 void inbox_stats(struct inbox *i, struct inbox_stats *out);
 
-void inbox_close(struct inbox *i); /* writes what waits; NULL is fine */
+/* Writes what waits; what comes after that is refused, INBOX_UNAVAILABLE. For
+ * a daemon whose store may still call back. */
+void inbox_stop(struct inbox *i);
+void inbox_close(struct inbox *i); /* stops it and frees it; NULL is fine */
 
 #endif

@@ -8,7 +8,7 @@
  * are connected are still being answered.
  *
  * At the limit nobody is turned away: who comes waits in the kernel's queue
- * until somebody has left.
+ * until somebody has left, or the daemon stops.
  */
 #include <errno.h>
 #include <poll.h>
@@ -23,9 +23,14 @@
 #define FULL_LOOK_MS 10 /* how often to see whether somebody has left */
 #define SICK_LOOK_MS 50 /* no descriptor, no memory: how long to leave it alone */
 
+long accept_connected(const struct listener *l)
+{
+	return atomic_load(&l->accepted) - atomic_load(&l->left);
+}
+
 static bool full(const struct listener *l)
 {
-	return atomic_load(&l->accepted) - atomic_load(&l->left) >= (long)l->http->options.max_connections;
+	return accept_connected(l) >= (long)l->http->options.max_connections;
 }
 
 /* One connection. False: there is none, or it cannot be taken now (errno). */
@@ -47,11 +52,11 @@ static void *run(void *arg)
 	struct listener *l = arg;
 	struct pollfd fds[] = {{.fd = l->stop_fd, .events = POLLIN}, {.fd = l->fd, .events = POLLIN}};
 	for (;;) {
+		bool at_limit;
 		int wait_ms = -1;
-		errno = 0;
-		while (!full(l) && accept_one(l))
+		while (!(at_limit = full(l)) && accept_one(l))
 			continue;
-		if (full(l))
+		if (at_limit)
 			wait_ms = FULL_LOOK_MS;
 		else if (errno != EAGAIN && errno != EWOULDBLOCK)
 			wait_ms = SICK_LOOK_MS;

@@ -160,7 +160,8 @@ static inline struct request *request_of_call(struct service_call *call)
 /* ---- accept.c: connections ---- */
 
 int accept_start(struct listener *l, struct fault *fault);
-void accept_stop(struct listener *l); /* takes no more in; nothing to do when it was not started */
+long accept_connected(const struct listener *l); /* those handed to the library and not closed yet */
+void accept_stop(struct listener *l);            /* takes no more in; nothing to do when it was not started */
 
 /* ---- guard.c: framing (RFC 9112) ---- */
 

@@ -107,13 +107,6 @@ const char *http_address(const struct http *h, bool admin)
 	return l->daemon ? l->address : NULL;
 }
 
-static unsigned connections_of(const struct listener *l)
-{
-	const union MHD_DaemonInfo *info =
-	        l->daemon ? MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS) : NULL;
-	return info ? info->num_connections : 0;
-}
-
 static void stop(struct listener *l)
 {
 	if (l->daemon) {
@@ -132,7 +125,7 @@ static void wait_idle(struct http *h, int64_t drain_ms)
 	for (;;) {
 		int64_t now_us = clock_mono_us(h->options.clock);
 		bool quiet = now_us - atomic_load(&h->last_start_us) > QUIET_US;
-		if (now_us >= end_us || connections_of(&h->main) == 0 || (atomic_load(&h->in_flight) == 0 && quiet))
+		if (now_us >= end_us || accept_connected(&h->main) <= 0 || (atomic_load(&h->in_flight) == 0 && quiet))
 			return;
 		usleep(5000);
 	}

@@ -277,7 +277,7 @@ struct inbox *inbox_open(const struct inbox_options *options, struct fault *faul
 }
 
 /* Every write ends by itself: it is written, or its wait for a lock ends. */
-void inbox_close(struct inbox *i)
+void inbox_stop(struct inbox *i)
 {
 	if (!i)
 		return;
@@ -286,5 +286,12 @@ void inbox_close(struct inbox *i)
 	while (i->outstanding)
 		pthread_cond_wait(&i->all_done, &i->lock);
 	pthread_mutex_unlock(&i->lock);
+}
+
+void inbox_close(struct inbox *i)
+{
+	if (!i)
+		return;
+	inbox_stop(i);
 	stop_and_free(i);
 }

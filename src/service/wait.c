@@ -111,9 +111,9 @@ void service_stop(struct service *s)
 {
 	pthread_mutex_lock(&s->waiting_lock);
 	s->stopping = true;
-	for (struct service_call *call = s->waiting; call; call = call->next_waiting)
-		timer_arm(s->options.timer, &call->timer, 0);
 	while (s->waiting) { /* until each of them has left, and with it its watch */
+		for (struct service_call *call = s->waiting; call; call = call->next_waiting)
+			timer_arm(s->options.timer, &call->timer, 0);
 		pthread_mutex_unlock(&s->waiting_lock);
 		usleep(1000);
 		pthread_mutex_lock(&s->waiting_lock);

@@ -245,8 +245,10 @@ bool engine_watch(struct store *s, struct store_watch *w)
 	memcpy(job_id, w->job_id, sizeof(job_id)); /* once registered, w may be woken and gone */
 	if (!watchers_add(&e->watchers, w))
 		return false;
-	if (e->listen && !e->listen(e, watchers_slot(job_id)))
-		return true; /* looked at when it is */
+	if (e->listen && !e->listen(e, watchers_slot(job_id))) {
+		watchers_unsure(&e->watchers, job_id); /* looked at when it is, or with the next sweep */
+		return true;
+	}
 	return look(e, job_id) || !watchers_remove(&e->watchers, w);
 }
 

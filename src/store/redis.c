@@ -245,8 +245,9 @@ static void redis_close(struct store *s)
 {
 	struct redis *r = (struct redis *)s;
 
-	redis_listener_stop(r->listener);
-	engine_stop(&r->engine);
+	redis_listener_stop(r->listener); /* it asks the engine */
+	engine_stop(&r->engine);          /* which may still tell it something */
+	redis_listener_free(r->listener);
 	redis_free(r);
 }
 

@@ -29,6 +29,7 @@ struct redis {
 	struct buf line;                /* of the job being written into them */
 	int64_t depth_us;               /* when the depth was last seen, monotonic */
 	int64_t complained_us;          /* when an error was last logged */
+	bool sweep_due;                 /* a sweep was asked for in the middle of a pipeline */
 	bool troubled;                  /* the last sweep was answered with an error */
 	char moved[128];                /* a reply said that this is not the place to write (any more): what it said */
 };

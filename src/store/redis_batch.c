@@ -56,10 +56,15 @@ static void note_move(struct redis *r, const char *error)
 static void answer_error(struct redis *r, struct op *op, const char *error)
 {
 	bool full = strncmp(error, "OOM", 3) == 0 && (op->kind == OP_CREATE || op->kind == OP_BEGIN);
+	/* Raised inside a script, which is not rolled back; one that is refused as a whole did nothing. */
+	bool inside = strstr(error, " script: ") != NULL;
 
 	complain(r, op, error);
 	note_move(r, error);
-	op_answer_status(op, full ? STORE_FULL : STORE_UNAVAILABLE);
+	if (full && !inside)
+		op_answer_status(op, STORE_FULL);
+	else
+		op_answer_all_unavailable(&op, 1, inside);
 }
 
 static void answer(struct redis *r, struct op *op, const redisReply *reply)
@@ -69,6 +74,9 @@ static void answer(struct redis *r, struct op *op, const redisReply *reply)
 	if (reply->type == REDIS_REPLY_ERROR) {
 		answer_error(r, op, reply->str);
 	} else if (redis_answer_read(&a, op, reply)) {
+		/* the listener hears of it too, but may be away just now */
+		if (a.result.status == STORE_OK && op_changes(op) && op->kind != OP_CREATE)
+			engine_changed(&r->engine, a.job_id, a.view.revision);
 		op_answer(op, &a.result);
 	} else {
 		complain(r, op, "a reply that no script of this program gives: is something else at this key?");
@@ -175,9 +183,11 @@ static bool extend(struct pipeline *p)
 		struct op *op = p->ops[before + i];
 
 		if (op->kind == OP_SWEEP)
-			op_answer_status(op, STORE_OK); /* it comes again, twice a second */
+			p->r->sweep_due = true;
 		else
 			p->ops[p->n++] = op;
+		if (op->kind == OP_SWEEP)
+			op_answer_status(op, STORE_OK); /* the next batch does it */
 	}
 	return p->n == before || (put_ops(p, before) && flush(p));
 }
@@ -342,12 +352,13 @@ static void run_all(struct redis *r, struct op **ops, size_t n, bool housekeepin
 	p.r = r;
 	p.ops = ops;
 	p.n = n;
-	p.swept = 0;
 	for (int round = 0;; round++) {
 		p.sweep_limit = housekeeping ? SWEEP_MANY : now_us() - r->depth_us > DEPTH_FRESH_US ? SWEEP_SOME : 0;
+		p.swept = 0;
 		if (!run_once(&p))
 			return;
-		if (!put_right(&p) || (p.n > 0 && round == RELOADS_MAX))
+		batcher_end_now(); /* what follows may take a while */
+		if (!put_right(&p) || ((p.n > 0 || p.forgotten) && round >= RELOADS_MAX))
 			break;
 		housekeeping = housekeeping && p.swept == SWEEP_MANY && round < SWEEP_ROUNDS;
 		if (p.n == 0 && !p.forgotten && !housekeeping)
@@ -369,9 +380,10 @@ void redis_run(struct engine *e, struct op **ops, size_t n)
 		else
 			ops[count++] = ops[i];
 	}
-	if (redis_connect(r, &why) == LINK_READY)
-		run_all(r, ops, count, sweep != NULL);
-	else
+	if (redis_connect(r, &why) == LINK_READY) {
+		run_all(r, ops, count, sweep != NULL || r->sweep_due);
+		r->sweep_due = false;
+	} else
 		op_answer_all_unavailable(ops, count, false);
 	if (sweep)
 		op_answer_status(sweep, atomic_load(&e->up) ? STORE_OK : STORE_UNAVAILABLE);

@@ -403,13 +403,23 @@ struct redis_listener *redis_listener_start(const struct redis_listener_options 
 
 void redis_listener_stop(struct redis_listener *l)
 {
-	if (!l)
-		return;
+	bool stopped;
+
 	lock(l);
+	stopped = l->stopping;
 	l->stopping = true;
 	unlock(l);
+	if (stopped)
+		return;
 	kick(l);
 	pthread_join(l->thread, NULL);
+}
+
+void redis_listener_free(struct redis_listener *l)
+{
+	if (!l)
+		return;
+	redis_listener_stop(l);
 	pthread_mutex_destroy(&l->lock);
 	destroy(l);
 }

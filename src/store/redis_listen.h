@@ -42,7 +42,9 @@ struct redis_listener_options {
 
 /* NULL: fault says why (no memory, no thread). Does not wait for a connection. */
 struct redis_listener *redis_listener_start(const struct redis_listener_options *options, struct fault *fault);
-void redis_listener_stop(struct redis_listener *l); /* joins; NULL is fine */
+/* Joins the thread: no callback after that; want and renew are borne until it is freed. */
+void redis_listener_stop(struct redis_listener *l);
+void redis_listener_free(struct redis_listener *l); /* stops it too; NULL is fine */
 
 /* True: the slot is subscribed to, its changes are heard from now on. False:
  * listening will be called when that is so. */

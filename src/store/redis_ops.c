@@ -194,7 +194,8 @@ static void put_whose(struct buf *b, const struct redis_names *names, const stru
 	if (changes[op->kind])
 		put_text(b, names->keys[KEY_ENDED]);
 	put_text(b, op->id);
-	put_text(b, op->tenant ? op->tenant : "");
+	if (op->tenant)
+		put_text(b, op->tenant);
 }
 
 static void put_trace(struct buf *b, const struct redis_names *names, const struct redis_scripts *scripts,
@@ -240,7 +241,7 @@ size_t redis_ops_put(struct buf *b, struct buf *line, const struct redis_names *
 		put_begin(b, names, scripts, ops[0]);
 		return 1;
 	case OP_READ:
-		put_script(b, scripts, SCRIPT_READ, 3, 2);
+		put_script(b, scripts, SCRIPT_READ, 3, ops[0]->tenant ? 2 : 1);
 		put_whose(b, names, ops[0]);
 		return 1;
 	default:

@@ -74,7 +74,7 @@ static void subject_stop(struct subject *s)
 {
 	int64_t began = now_ms();
 
-	redis_listener_stop(s->listener);
+	redis_listener_free(s->listener);
 	ck_assert_int_le(now_ms() - began, STOP_MS);
 	lines_close(&s->lines);
 }
@@ -361,7 +361,7 @@ START_TEST(a_listener_stops_soon_whatever_the_server_does)
 	struct fake silent;
 
 	server_start(&server);
-	redis_listener_stop(NULL);
+	redis_listener_free(NULL);
 	subject_start(&unused, "unix://%s", server.socket);
 	subject_stop(&unused);
 	subject_start(&away, "redis://127.0.0.1:%d", free_port());

@@ -195,7 +195,7 @@ START_TEST(changes_are_heard_over_tls)
 	wait_count(&count, 500008);
 	sleep_ms(2500); /* PINGs are answered */
 	ck_assert_int_eq(atomic_load(&count), 500008);
-	redis_listener_stop(l);
+	redis_listener_free(l);
 	server_end(&server);
 	shell("rm -rf %s", dir);
 }

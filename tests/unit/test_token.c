@@ -148,7 +148,7 @@ START_TEST(no_character_can_be_changed_dropped_or_added)
 		token.ptr[at] = was;
 	}
 	for (size_t len = 0; len < token.len; len++) {
-		struct buf cut = {token.ptr, len, token.cap, false};
+		struct buf cut = {.ptr = token.ptr, .len = len, .cap = token.cap};
 
 		ck_assert_int_ne(verdict_of(&fixture, &cut), TOKEN_VALID);
 	}

@@ -27,14 +27,14 @@ local function keep(key, ends)
 	end
 end
 
--- The live job of that tenant ('': of whatever tenant), and its end.
+-- The live job of that tenant (nil: of whatever tenant), and its end.
 local function find(jobs, index, id, tenant, now)
 	local job = redis.call('HGET', jobs, id)
 	local ends = job and redis.call('ZSCORE', index, id)
 	if not ends or tonumber(ends) <= now then
 		return nil
 	end
-	if tenant ~= '' then
+	if tenant then
 		local len, at = string.match(job, '^%S+ %S+ %S+ %S+ %S+ %S+ %S+ (%d+) %d+ %d+ ()')
 		if string.sub(job, at, at + len - 1) ~= tenant then
 			return nil

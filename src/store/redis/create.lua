@@ -75,7 +75,7 @@ local function replay(digest, body)
 	if mine[id] then
 		job, till = mine[id], now + ttl
 	else
-		job, till = find(KEYS[1], KEYS[4], id, '', now)
+		job, till = find(KEYS[1], KEYS[4], id, nil, now)
 	end
 	if not job then
 		return nil

@@ -1,7 +1,7 @@
 -- read: a job as it is
 --
 -- KEYS  jobs, ends, <job id>:now
--- ARGV  job id, tenant ('' is whatever tenant)
+-- ARGV  job id[, tenant]; without it, of whatever tenant
 local now = clock()
 local job, ends = find(KEYS[1], KEYS[2], ARGV[1], ARGV[2], now)
 if not job then

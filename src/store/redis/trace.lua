@@ -7,7 +7,7 @@ local id = redis.call('HGET', KEYS[3], ARGV[1])
 if not id then
 	return 'not-found'
 end
-local job, ends = find(KEYS[1], KEYS[2], id, '', now)
+local job, ends = find(KEYS[1], KEYS[2], id, nil, now)
 if not job then
 	return 'not-found'
 end
