@@ -126,6 +126,7 @@ static void *run(void *arg)
 		run_put_off(&list);
 		atomic_store_explicit(&b->busy_since_us, 0, memory_order_relaxed);
 	}
+	put_off = NULL;
 	return NULL;
 }
 

@@ -178,7 +178,7 @@ static bool read_view(struct redis_answer *a, struct op *op, redisReply *const *
 	uint64_t updated = 0, until = 0;
 	int64_t ttl_ms = 0;
 
-	if (!read_status(text_of(m[0]), &a->result.status) || m[1]->type != REDIS_REPLY_INTEGER ||
+	if (!read_status(text_of(m[0]), &a->result.status) || m[1]->type != REDIS_REPLY_INTEGER || !id.ptr ||
 	    !job_id_parse(id, NULL) || !job.ptr || m[4]->type != REDIS_REPLY_INTEGER || !read_line(a, job, &ttl_ms) ||
 	    found == JOB_STATES || !read_number(m[6], 1, &a->view.revision) || !read_number(m[7], 0, &updated) ||
 	    !read_number(m[11], 0, &until) || failure.len > REASON_MAX)
