@@ -188,22 +188,23 @@ def collect_all(daemons, token, jobs, known=None):
             conns[client] = client.connection()
         return conns[client]
 
-    def one(place):
-        job = jobs[place]
-        client = clients[place % len(clients)]
+    def collect(client, job_id):
         end = time.monotonic() + 10 * lanes.PATIENCE
         while True:
-            answer = client.collect(job["job_id"], headers={"Prefer": "wait=0"}, conn=conn_of(client))
+            answer = client.collect(job_id, headers={"Prefer": "wait=0"}, conn=conn_of(client))
             if answer.status != 503 or time.monotonic() > end:
-                break
+                return answer
             time.sleep(0.2)  # an engine that has just come back may go once more
+
+    def one(place):
+        job = jobs[place]
+        answer = collect(clients[place % len(clients)], job["job_id"])
         if answer.status == 202:
             return job["job_id"], None
         assert answer.status == 200, f"an acknowledged job is lost: {job} {answer}"
         if place % 4 == 0:
-            other = clients[(place + 1) % len(clients)]
-            again = other.collect(job["job_id"], conn=conn_of(other))
-            assert again.body == answer.body, "a second collect tells something else"
+            again = collect(clients[(place + 1) % len(clients)], job["job_id"])
+            assert again.body == answer.body, f"a second collect tells something else: {again}, first {answer}"
         return job["job_id"], answer.json["shards"]
 
     with concurrent.futures.ThreadPoolExecutor(6) as pool:
