@@ -116,8 +116,8 @@ struct store_create {
 /* Wakes once when the job's revision is no longer seen_revision, when the job
  * is gone (at the latest with the sweep that removes it), or when the store
  * closes. A claim that runs out changes nothing and wakes nobody: a waiter
- * keeps a timer of its own (result.busy_ms). The caller's memory, until its wake has begun or
- * unwatch has returned true. */
+ * keeps a timer of its own (result.busy_ms). The caller's memory, until its
+ * wake has begun or unwatch has returned true. */
 struct store_watch {
 	void (*wake)(struct store_watch *w); /* any thread; no store call from inside it */
 	char job_id[17];
